@@ -186,16 +186,8 @@ def init(  # noqa: PLR0913 - the options of the command
     values, and if the file exists, unless `force` is set; ClusterError if the parser of sbatch
     scripts is not installed.
     """
-    slurm = {
-        "nodes": nodes,
-        "gpus-per-node": gpus_per_node,
-        "cpus-per-task": cpus_per_task,
-        "mem": mem,
-        "partition": partition,
-        "account": account,
-        "qos": qos,
-        "time": time,
-    }
+    slurm = {"nodes": nodes, "gpus-per-node": gpus_per_node, "cpus-per-task": cpus_per_task}
+    slurm |= {"mem": mem, "partition": partition, "account": account, "qos": qos, "time": time}
     site = None if profile is None else str(profile)
     target = new_file.Target(None if output is None else str(output), force, site)
     words = {"script": script, "strategy": strategy, "name": name}

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from clusterrun.errors import ClusterError
 from clusterrun.local import kill_processes, preempt
-from clusterrun.planning.preparation import Request
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
-from clusterrun.run_folder.records import read_record
 from clusterrun.run_logs.reading import logs
 from clusterrun.run_status import control as track
 from clusterrun.run_status.control import cancel, run_status, status, stop, wait
 from clusterrun.run_status.file_status import status_from_files
 from clusterrun.run_status.listing import list_runs
 from clusterrun.slurm.states import State
-from clusterrun.submission.submitting import submit
-from tests.training_scripts.launches import quick_start
+from tests.support.laptop import Laptop, until
 
-CHECKOUT = Path(__file__).parent.parent
 STEPS = 150
 TRAINING: dict[str, Any] = {
     "script": str(Path(__file__).parent / "slurm" / "scripts" / "survivor.py"),
@@ -41,64 +33,12 @@ TRAINING: dict[str, Any] = {
 PACED = {**TRAINING, "args": {**TRAINING["args"], "pace": 0.3, "slow_at": [1]}}
 
 
-class Laptop:
-    """A user's machine without Slurm, with its own folders."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {
-            "HOME": str(folder),
-            "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
-            "USER": "someone",
-        }
-        self.index = Index(self.environment)
-        self.runs: list[RunRef] = []
-
-    def submit(self, name: str, **values: Any) -> RunRef:
-        slurm = {"chdir": str(CHECKOUT), **values.pop("slurm", {})}
-        variables = quick_start({"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1})
-        environment = {"venv": sys.prefix, "variables": variables}
-        (self.folder / "site.yaml").write_text(f"run_root: {self.folder}/runs\n")
-        path = self.folder / f"{name}.yaml"
-        path.write_text(
-            yaml.safe_dump({"name": name, "slurm": slurm, "environment": environment, **values})
-        )
-        profile = str(self.folder / "site.yaml")
-        run = submit(
-            Request(str(path), profile=profile, environment=self.environment, cwd=self.folder),
-            local=True,
-        )
-        self.runs.append(run)
-        return run
-
-    def step(self, run: RunRef) -> int:
-        return int(read_record(run.paths.progress).get("step", "0"))
-
-    def trained(self, run: RunRef) -> tuple[list[tuple[int, float]], str]:
-        """Each step's loss, and a digest of the weights."""
-        output = run.paths.folder / "output"
-        lines = map(json.loads, (output / "steps.jsonl").read_text().splitlines())
-        return [(line["step"], line["loss"]) for line in lines], (output / "weights").read_text()
-
-    def causes(self, run: RunRef) -> list[str]:
-        return [
-            read_record(run.paths.end(attempt)).get("cause", "") for attempt in run.paths.attempts()
-        ]
-
-
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     made = Laptop(tmp_path_factory.mktemp("laptop"))
     yield made
     for run in made.runs:
         kill_processes(str(run.paths.folder))
-
-
-def until(true: Callable[[], bool], seconds: float, what: str) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"never came true: {what}"
-        time.sleep(0.1)
 
 
 def test_a_preempted_run_restarts_without_losing_a_step(laptop: Laptop) -> None:
@@ -118,7 +58,7 @@ def test_a_preempted_run_restarts_without_losing_a_step(laptop: Laptop) -> None:
 def test_stop_saves_and_exits(laptop: Laptop) -> None:
     """A requested stop ends the run with a checkpoint, and the run does not restart."""
     run = laptop.submit("stopped", **PACED)
-    until(lambda: laptop.step(run) > 3, 240, "training begins")
+    until(lambda: laptop.step(run) > 3, 240, "training starts")
     stop(run.run_id, laptop.index)
 
     assert wait(run.run_id, 60, laptop.index).state == "STOPPED"
@@ -146,7 +86,7 @@ def test_stop_between_two_attempts_does_not_query_slurm(
 def test_cancel_leaves_no_process(laptop: Laptop) -> None:
     """`cancel` ends every process of the run, including those in other sessions."""
     run = laptop.submit("cancelled", **PACED)
-    until(lambda: laptop.step(run) > 3, 240, "training begins")
+    until(lambda: laptop.step(run) > 3, 240, "training starts")
     cancel(run.run_id, laptop.index)
 
     assert wait(run.run_id, 60, laptop.index).state == "CANCELLED"

@@ -151,8 +151,8 @@ def test_the_lock_has_every_dependency(python):
     """Each dependency of pyproject.toml, with extras, is locked for each Python, within its range."""
     pinned = locked(python)
     for text in requires("clusterrun") or ():
-        wanted = Requirement(text)
-        assert pinned[canonicalize_name(wanted.name)] in wanted.specifier, text
+        requirement = Requirement(text)
+        assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, text
 
 
 def test_the_lock_is_portable():

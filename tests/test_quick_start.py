@@ -42,8 +42,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def launch(words: list[str], environment: dict[str, str], log: Path, *, quick: bool) -> Launch:
-    given = quick_start(environment) if quick else environment
-    return real_accelerate_launch(words, environment={k: str(v) for k, v in given.items()}, log=log)
+    variables = quick_start(environment) if quick else environment
+    return real_accelerate_launch(
+        words, environment={k: str(v) for k, v in variables.items()}, log=log
+    )
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

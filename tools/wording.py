@@ -23,12 +23,14 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = Path(__file__).with_name("wording_allowed.txt")
 READ_BY_DEFAULT = (
     "clusterrun", "templates", "docs", "job_specs", "configs", "examples", "benchmarks", "tools",
-    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile",
+    "tests", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile",
 )  # fmt: skip
+# Texts of earlier versions, output of other programs, and the tests of this program.
+NOT_READ = ("tests/data", "tests/slurm_ends", "tests/test_wording.py")
 MARKED_TEXT = {".md", ".sh", ".j2", ".yaml", ".yml", ".html", ".js", ".css", ""}
 
 REPLACEMENTS = {
-    r"stands?|standing": "is, appears",
+    r"stands?(?!-ins?)|standing": "is, appears",
     r"beside": "next to, together with, conflicts with",
     r"amid": "during",
     r"anew": "again",
@@ -137,8 +139,17 @@ def files_below(paths: list[Path]) -> Iterator[Path]:
     for path in paths:
         for one in sorted(path.rglob("*")) if path.is_dir() else [path]:
             readable = one.suffix == ".py" or one.suffix in MARKED_TEXT
-            if one.is_file() and readable and "__pycache__" not in one.parts:
+            if (
+                one.is_file()
+                and readable
+                and "__pycache__" not in one.parts
+                and not _is_left_out(one)
+            ):
                 yield one
+
+
+def _is_left_out(path: Path) -> bool:
+    return any(path.is_relative_to(ROOT / name) for name in NOT_READ)
 
 
 def advice_for(word: str) -> str:

@@ -18,6 +18,8 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
 from clusterrun.training.checkpointing import manifest
 
+_SKIPPED = re.compile(r"clusterrun: (skipping|passing over) ")  # the second one is 0.1.0's
+
 
 @dataclass(frozen=True)
 class SeenStep:
@@ -128,6 +130,12 @@ class FollowedRun:
             or self.attempts[-1].finished
             or (self.step_of(number) or 0) >= goal + goal // 2
         )
+
+    def skipped(self) -> list[str]:
+        """List the second attempt's log lines about skipped checkpoints."""
+        log = self.run.paths.log(self.attempts[1].name)
+        lines = read_text(log, errors="replace").splitlines() if log.exists() else []
+        return [line.removeprefix("clusterrun: ") for line in lines if _SKIPPED.search(line)]
 
     def _list_complete(self) -> Iterator[SeenCheckpoint]:
         for path in _checkpoint_folders(self.run.paths):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from clusterrun.errors import ClusterError
-from clusterrun.files.reading import read_text
 from clusterrun.planning.preparation import Prepared
 from clusterrun.rehearsal import plain_script
 from clusterrun.rehearsal.comparison import compare_losses, compare_weights
@@ -32,7 +30,6 @@ from clusterrun.submission.submitting import submit_prepared
 
 _SILENT_SECONDS = 30.0  # to wait for a step of a script that reports none, by its text
 _QUERY_SECONDS = 1.0  # between two queries whether the run is pending again
-_SKIPPED = re.compile(r"clusterrun: (skipping|passing over) ")  # the second one is 0.1.0's
 
 
 class Stage:
@@ -243,7 +240,7 @@ class Stage:
             self._record(resumed_from_step=second.back_at)
             self._record(first_step_after=second.steps[0].step if second.steps else None)
             judge_resume(self.found)
-            self.found.reasons.extend(_list_skipped(self._run) if self.found.reasons else [])
+            self.found.reasons.extend(self._run.skipped() if self.found.reasons else [])
         self._tell(f"resumed from the checkpoint of step {self.found.resumed_from_step}")
 
     def _has_restarted(self) -> bool:
@@ -295,10 +292,3 @@ class Stage:
                 "the clusterrun in the training environment is too old to record losses; install "
                 "this version there"
             )
-
-
-def _list_skipped(run: FollowedRun) -> list[str]:
-    """List the log lines about skipped checkpoints, also those of a library of version 0.1.0."""
-    log = run.run.paths.log(run.attempts[1].name)
-    lines = read_text(log, errors="replace").splitlines() if log.exists() else []
-    return [line.removeprefix("clusterrun: ") for line in lines if _SKIPPED.search(line)]

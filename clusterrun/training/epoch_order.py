@@ -8,6 +8,7 @@ saved with it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,10 @@ class EpochOrder:
 
         file = checkpoint / FILE
         if file.is_file():
-            self._loaded = torch.load(file, map_location="cpu", weights_only=True)
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+            # pickle writes an interned key that equals a device's name only once; with the keys
+            # interned again, a resumed run writes the same bytes as one that was never stopped.
+            self._loaded = {sys.intern(key): value for key, value in loaded.items()}
             self._began = self._loaded
 
     def begin(self, loader: Iterable[Any]) -> None:

@@ -96,7 +96,7 @@ print_body() {
   reason=$(quote_text "$5")
   run=$(quote_text "$run_id")
   step=${6:-null}
-  printf '{"run": %s, "event": %s, "cause": %s, "reason": %s, "step": %s, "attempt": %d, "job_id": "%s", "text": %s}' \
+  printf '{"run_id": %s, "event": %s, "cause": %s, "reason": %s, "step": %s, "attempt": %d, "job_id": "%s", "text": %s}' \
     "$run" "$event" "$cause" "$reason" "$step" "$((10#${attempt:-0}))" "${SLURM_JOB_ID:-}" "$text"
 }
 

@@ -79,16 +79,16 @@ def test_what_is_there_can_be_read_and_is_used(simulate):
     assert inputs.delay > 100
     assert inputs.dearer > 1
     options = Namespace(person=60, every=60, save=10, preempted=24, limit=24, start=5)
-    made = simulate.ways(inputs, simulate.world_of(1024, 6.5e-3, options), options)
-    ours, recipe = made[0], made[1]
+    ways = simulate.ways(inputs, simulate.world_of(1024, 6.5e-3, options), options)
+    ours, recipe = ways[0], ways[1]
     assert ours.save == 10 * inputs.dearer
     assert ours.answers["preemption"].saves
     assert (
         recipe.answers["failure"].restart
         == inputs.rows[recipe.name]["failure"].seconds + inputs.delay
     )
-    by_hand = [each.answers["preemption"].restart > HOUR for each in made]
-    assert by_hand == [not inputs.rows[each.name.split(";")[0]]["preemption"].back for each in made]
+    by_hand = [each.answers["preemption"].restart > HOUR for each in ways]
+    assert by_hand == [not inputs.rows[each.name.split(";")[0]]["preemption"].back for each in ways]
 
 
 def test_results_in_another_format_are_refused(simulate, tmp_path):

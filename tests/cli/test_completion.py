@@ -64,7 +64,7 @@ class Terminal:
         """Return what the terminal shows until all these words have appeared."""
         shown, end = "", time.monotonic() + 30
         while not all(word in shown for word in words):
-            assert time.monotonic() < end, f"{words} never came: {shown!r}"
+            assert time.monotonic() < end, f"{words} not printed: {shown!r}"
             if select.select([self.fd], [], [], 0.2)[0]:
                 shown += os.read(self.fd, 65536).decode(errors="replace")
         return shown

@@ -98,14 +98,14 @@ def test_the_estimate_is_near_the_peak_of_a_real_step(
 ):
     """It is at most an eighth too low, and a fifth too high; half too high with checkpointing."""
     build, config = MODELS[kind]
-    made = config(words)
-    made._attn_implementation = attention
-    model = build(made).to(torch.bfloat16 if precision == "bf16" else torch.float32).train()
+    model_config = config(words)
+    model_config._attn_implementation = attention
+    model = build(model_config).to(torch.bfloat16 if precision == "bf16" else torch.float32).train()
     if checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     work = Work(2, 256, checkpointing=checkpointing, eager=attention == "eager", mixed=precision != "fp32",
                 autocast=precision == "autocast")  # fmt: skip
-    read = json.loads(made.to_json_string(use_diff=False)) | {
+    read = json.loads(model_config.to_json_string(use_diff=False)) | {
         "architectures": [type(model).__name__]
     }
     ratio = activations_of(architecture_of(read, "config.json"), work) / peak(model, work)

@@ -150,7 +150,7 @@ def writes(call: ast.Call) -> bool:
 
 
 def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
-    """A training near its memory limit reads its manifest: no more is allocated than the file has."""
+    """A training near its memory limit reads its manifest: only the file's size is allocated."""
     file = tmp_path / "file"
     file.write_bytes(b"x" * 1000)
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""The fixed bash functions of every script, one by one: what is decided after an attempt, and what that rests on."""
+"""The job script's functions, one by one: what is decided after an attempt, and from which facts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ CAUSES = ("preemption", "time-limit", "node-failure", "crash", "hang")
 
 
 def decisions(questions: list[tuple[object, ...]], **variables: object) -> list[str]:
-    """Ask `decide` many times in one shell; each question is its five arguments."""
+    """Call `decide` many times in one shell; each call has five arguments."""
     words = [str(word) for question in questions for word in question]
     loop = 'while [ $# -gt 0 ]; do decide_next "$1" "$2" "$3" "$4" "$5"; shift 5; done'
     return said(loop, *words, **variables).splitlines()
 
 
-def expected(cause: str, crashes: int, idle: int, causes: tuple[str, ...], most: int) -> str:
-    """The table of the documentation, in Python."""
+def expected_decision(
+    cause: str, crashes: int, idle: int, causes: tuple[str, ...], most: int
+) -> str:
+    """Return the decision of the documentation's table, in Python."""
     if cause == "requeue":
         return "continue"
     if cause not in causes or idle >= 3:
@@ -29,8 +31,10 @@ def expected(cause: str, crashes: int, idle: int, causes: tuple[str, ...], most:
     return "end" if cause in ("crash", "hang") and crashes > most else "continue"
 
 
-def test_the_decision_is_the_table():
-    """Every cause below, at and beyond the crash budget and the patience with idle attempts, for every requeue.on."""
+def test_the_decision_follows_the_table():
+    """Every cause below, at and beyond the crash budget and the limit of idle attempts, for every
+    requeue.on.
+    """
     subsets = [chosen for count in range(6) for chosen in itertools.combinations(CAUSES, count)]
     endings = (
         *CAUSES,
@@ -49,13 +53,13 @@ def test_the_decision_is_the_table():
     wrong = {
         question: answer
         for question, answer in zip(questions, answers, strict=True)
-        if answer != expected(*question)
+        if answer != expected_decision(*question)
     }
     assert wrong == {}
 
 
 READ_BY_EYE = [
-    # cause, crashes, idle attempts, requeue.on, budget: answer
+    # cause, crashes, idle attempts, requeue.on, budget: decision
     ("finished", 0, 0, "crash", 3, "end"),
     ("stop", 0, 0, "preemption", 3, "end"),
     ("cancel", 0, 0, "preemption crash", 3, "end"),
@@ -86,19 +90,19 @@ READ_BY_EYE = [
 ]
 
 
-def test_the_decisions_that_matter_most():
+def test_the_most_important_decisions():
     """The cases that a person would look up, each written out."""
     assert decisions([case[:5] for case in READ_BY_EYE]) == [case[5] for case in READ_BY_EYE]
 
 
 @pytest.mark.parametrize(("unfit", "answer"), [(1, "continue"), (9, "continue"), (10, "end")])
-def test_nodes_that_fail_the_check_are_not_tried_for_ever(unfit, answer):
-    """Each is excluded, which a requeue cannot do, and so the same ones may come again."""
+def test_nodes_that_fail_the_check_are_not_retried_for_ever(unfit, answer):
+    """Each is excluded, which a requeue cannot do, so the same nodes may be allocated again."""
     assert said("decide_next bad-node 0 0 node-failure 3 $1", unfit) == f"{answer}\n"
 
 
 def test_attempts_with_unfit_nodes_are_counted_in_a_row(tmp_path):
-    """They say nothing of the training, and count neither as crashes nor as idle."""
+    """They say nothing about the training, and count neither as crashes nor as idle."""
     (tmp_path / "events").mkdir()
     text = 'n=1; for cause; do update_ledger "000$n" "$cause"; n=$((n + 1)); done; cat "$run_dir/ledger"'
     ledger = said(text, "bad-node", "bad-node", run_dir=tmp_path).splitlines()
@@ -107,8 +111,10 @@ def test_attempts_with_unfit_nodes_are_counted_in_a_row(tmp_path):
     assert {"unfit=0", "idle=1", "crashes=1"} <= set(ledger)
 
 
-def test_a_batch_shell_that_heard_term_leaves_the_requeue_to_slurm():
-    """Slurm takes a preempted, failed or requeued job back by itself; after a time limit it never does."""
+def test_after_a_term_slurm_requeues_the_job():
+    """Slurm requeues a preempted, failed or requeued job by itself; after a time limit it never
+    does.
+    """
     questions = [(cause, 0, 0, " ".join(CAUSES), 3) for cause in (*CAUSES, "requeue")]
     answers = ["by-slurm", "continue", "by-slurm", "continue", "continue", "by-slurm"]
     assert decisions(questions, term_seen="TERM") == answers
@@ -120,14 +126,16 @@ def test_a_batch_shell_that_heard_term_leaves_the_requeue_to_slurm():
     ("slurm-wlm 22.05.8", "continue"), ("slurm-wlm 24.11.5", "by-slurm"), ("slurm 20.11.9", "continue"),
     ("slurm 30.05.1", "by-slurm"),
 ])  # fmt: skip
-def test_newer_slurm_holds_what_leaves_politely(version, answer):
-    """From 24.05 on a preempted job is held after five ends within its grace: it stays until it is killed."""
+def test_newer_slurm_holds_jobs_that_exit_in_the_grace(version, answer):
+    """From 24.05 on a preempted job is held after five exits within its grace: it stays until it is
+    killed.
+    """
     text = f"scontrol() {{ echo '{version}'; }}\ndecide_next preemption 0 0 preemption 3"
     assert said(text) == f"{answer}\n"
 
 
-def test_a_slurm_that_does_not_tell_its_version():
-    """What it complains of is no part of the log, and the run continues by itself."""
+def test_slurm_without_a_version():
+    """Its error messages do not reach the log, and the run continues by itself."""
     text = "scontrol() { echo 'scontrol: error: no answer' >&2; return 1; }"
     assert said(f"{text}\ndecide_next preemption 0 0 preemption 3") == "continue\n"
 
@@ -136,5 +144,5 @@ def test_a_slurm_that_does_not_tell_its_version():
     ("crashes", "seconds"), [("", 5), (1, 5), (2, 15), (3, 45), (4, 135), (5, 300), (50, 300)]
 )
 def test_the_pause_after_a_crash_grows(crashes, seconds):
-    """Three times as long each time, and never more than five minutes."""
+    """Three times as long each time, and at most five minutes."""
     assert said("compute_pause $1", crashes) == f"{seconds}\n"

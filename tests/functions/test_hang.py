@@ -1,4 +1,4 @@
-"""When a run hangs: the spec's words for it, and what the job script makes of what it sees."""
+"""When a run hangs: the key of the spec, and how the job script detects it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.support.planned import plan_of
     ("auto", "auto"), (True, "auto"), (False, "off"), ("off", "off"), ("no", "off"), ("30min", "1800"), ("90s", "90"), ("2h", "7200"),
     ("0.5h", "1800"), ("1:30:00", "5400"), ("1-12", "129600"), ("45:00", "2700"),
 ])  # fmt: skip
-def test_the_words_for_it(written, carried):
-    """A time as in checkpoint.every or with sbatch's colons; the spec on disk can be read again."""
+def test_accepted_hang_timeouts(written, carried):
+    """A time as in checkpoint.every or in sbatch's format; the stored spec can be read again."""
     spec = JobSpec(name="a", script="a.py", hang=written)
     assert plan_of(spec).hang == carried
     again = JobSpec.model_validate(spec.model_dump(mode="json"))
@@ -31,8 +31,8 @@ def test_the_words_for_it(written, carried):
 @pytest.mark.parametrize(
     "written", ["30", "soon", "500 steps", "0s", "0:00", "unlimited", "", "-5min"]
 )
-def test_what_is_no_word_for_it(written):
-    """A bare number would be seconds to some and minutes to sbatch."""
+def test_refused_hang_timeouts(written):
+    """A bare number could mean seconds or, as for sbatch, minutes."""
     with pytest.raises(
         ValueError,
         match=r"is not a duration\nwrite|has no unit|must|text",
@@ -41,7 +41,7 @@ def test_what_is_no_word_for_it(written):
 
 
 def test_seconds_are_whole():
-    """bash counts in whole seconds, and a patience is never none."""
+    """bash counts in whole seconds, and a hang timeout is never 0."""
     assert durations.hang_seconds("0.2s") == 1
 
 
@@ -49,7 +49,7 @@ OWN = "step=4\ndoing=step\npatience=900"
 SAVE = "step=4\ndoing=save\npatience=7200"
 
 PATIENCE = [
-    # hang, progress now, how long the log has been silent, hangs before, checkpoint.path: how long it may be silent
+    # hang, progress now, seconds since the last log line, earlier hangs, checkpoint.path: the hang timeout
     ("auto", OWN, 9999, 0, "", 900),
     ("auto", OWN, 100, 0, "", 3600),  # it prints
     ("auto", OWN, 99999, 1, "", 1800),
@@ -58,7 +58,7 @@ PATIENCE = [
     ("auto", SAVE, 9999, 0, "", 7200),
     ("auto", "step=4\ndoing=other\npatience=0", 9999, 0, "", None),
     ("auto", "step=4", 9999, 0, "", None),  # an older training library
-    ("auto", "", 99999, 0, "", None),  # before its first word
+    ("auto", "", 99999, 0, "", None),  # before its first line
     ("auto", "", 99999, 0, "own", None),
     ("600", OWN, 0, 3, "", 600),
     ("9000", OWN, 0, 0, "", 9000),
@@ -71,9 +71,13 @@ PATIENCE = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "progress", "log_idle_s", "hangs", "path", "seconds"), PATIENCE)
-def test_how_long_a_run_may_be_silent(tmp_path, asked, progress, log_idle_s, hangs, path, seconds):
-    """As the trainer says, longer where it prints and where it has hung before; a script that tells nothing may."""
+@pytest.mark.parametrize(
+    ("requested", "progress", "log_idle_s", "hangs", "path", "seconds"), PATIENCE
+)
+def test_the_hang_timeout_of_a_run(tmp_path, requested, progress, log_idle_s, hangs, path, seconds):
+    """As the training library requests, longer if the script prints and if the run has hung before;
+    none for a script without any sign of progress.
+    """
     (tmp_path / "events").mkdir()
     for number in range(hangs):
         (tmp_path / "events" / f"attempt-{number:04d}.end").write_text("cause=hang\n")
@@ -81,7 +85,7 @@ def test_how_long_a_run_may_be_silent(tmp_path, asked, progress, log_idle_s, han
     answer = said(
         "find_idle_limit",
         run_dir=tmp_path,
-        hang=asked,
+        hang=requested,
         progress_at_start="",
         progress=progress,
         log_idle_s=log_idle_s,
@@ -90,8 +94,8 @@ def test_how_long_a_run_may_be_silent(tmp_path, asked, progress, log_idle_s, han
     assert answer == ("" if seconds is None else f"{seconds}\n")
 
 
-def test_what_an_earlier_attempt_wrote_is_no_sign_of_this_one(tmp_path):
-    """Its progress lies there when this one begins."""
+def test_progress_of_an_earlier_attempt_does_not_count(tmp_path):
+    """Its progress file exists when this attempt starts."""
     assert (
         said(
             "find_idle_limit",
@@ -122,7 +126,7 @@ done
 
 @pytest.mark.parametrize("before", [None, "step=old"])
 def test_what_counts_as_silence(tmp_path, before):
-    """A new word ends it; a file server that shows no file adds nothing to it."""
+    """A new line ends it; a file server that shows no file does not prolong it."""
     if before:
         (tmp_path / "progress").write_text(f"{before}\n")
     else:
@@ -137,7 +141,7 @@ LEFT = [
 
 @pytest.mark.parametrize(("codes", "left"), LEFT)
 def test_when_srun_should_return(tmp_path, codes, left):
-    """A node's task has failed, or all have ended; one may well end before another one that works on."""
+    """A node's task has failed, or all have ended; one may end before another one that still works."""
     (tmp_path / "events").mkdir()
     for node, code in enumerate(codes):
         if code is not None:
@@ -151,10 +155,10 @@ def test_when_srun_should_return(tmp_path, codes, left):
     assert (done.returncode == 0) == left
 
 
-@pytest.mark.parametrize(("asked", "seconds"), [("auto", 300), ("20", 20), ("7200", 300)])
-def test_the_patience_with_srun(asked, seconds):
-    """Minutes at most."""
-    assert said("find_srun_limit", hang=asked) == f"{seconds}\n"
+@pytest.mark.parametrize(("requested", "seconds"), [("auto", 300), ("20", 20), ("7200", 300)])
+def test_the_timeout_for_srun(requested, seconds):
+    """A few minutes at most."""
+    assert said("find_srun_limit", hang=requested) == f"{seconds}\n"
 
 
 TRAINER = """
@@ -170,7 +174,7 @@ time.sleep(60)
 """
 
 
-def test_only_who_has_a_handler_is_asked_for_stacks(tmp_path):
+def test_only_processes_with_a_handler_are_asked_for_stacks(tmp_path):
     """The signal would end any other process, such as a program that a rank has started."""
     shell = (
         f"{LOAD}\n"
@@ -186,7 +190,7 @@ def test_only_who_has_a_handler_is_asked_for_stacks(tmp_path):
             assert node.stdout.readline() == "ready\n"
             node.stdin.write("\n")
             node.stdin.flush()
-            told = "".join(iter(node.stdout.readline, "end\n"))
+            printed = "".join(iter(node.stdout.readline, "end\n"))
             below = subprocess.run(
                 ["ps", "-o", "comm=", "-s", str(node.pid)],
                 capture_output=True,
@@ -195,11 +199,11 @@ def test_only_who_has_a_handler_is_asked_for_stacks(tmp_path):
             ).stdout.split()
         finally:
             os.killpg(node.pid, signal.SIGKILL)
-    assert "---- rank 1 on " in told
-    assert 'File "<string>", line 10 in <module>' in told
-    assert told.count("---- rank") == 1
+    assert "---- rank 1 on " in printed
+    assert 'File "<string>", line 10 in <module>' in printed
+    assert printed.count("---- rank") == 1
     (place,) = read_hang_locations(
-        attribute_lines(told.split("\n"))
+        attribute_lines(printed.split("\n"))
     )  # as `clusterrun why` reads it
     assert (place.rank, place.innermost_call) == (1, "<module> (<string>:10)")
     assert "sleep" in below

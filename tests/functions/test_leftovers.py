@@ -1,4 +1,6 @@
-"""What a dead launcher, or a dead node task, leaves on a node without cgroups: all of its processes end, and no others."""
+"""What a dead launcher, or a dead node task, leaves on a node without cgroups: all of its processes
+end, and no others.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from tests.support.bash_functions import FUNCTIONS, LOAD, bash
 
-# A training process in a session of its own, whose launcher is gone.
+# A training process in its own session, whose launcher is gone.
 ORPHAN = "setsid bash -c 'echo $$ > \"$run_dir/orphan\"; exec sleep 300' &"
 TASK = """
 export node_dir=$run_dir CLUSTERRUN_STOP_FILE=$run_dir/stop
@@ -45,7 +47,9 @@ def ends(pid: int, seconds: float) -> bool:
 
 
 def test_a_dead_launcher_leaves_no_process(tmp_path: Path) -> None:
-    """A rank whose launcher was killed would train on; another attempt's process on the node is left alone."""
+    """A rank whose launcher was killed would continue training; another attempt's process on the
+    node is left alone.
+    """
     other = subprocess.Popen(
         ["sleep", "300"],
         env={"CLUSTERRUN_STOP_FILE": "/tmp/other/stop", "PATH": os.environ["PATH"]},
@@ -67,15 +71,17 @@ def test_a_dead_launcher_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_a_dead_node_task_leaves_no_process(tmp_path: Path) -> None:
-    """Its watcher ends the ranks and exits; it sends no signal to whoever has the task's number by then."""
-    given = {
+    """Its watcher ends the ranks and exits; it sends no signal to a process that has reused the
+    task's number.
+    """
+    environment = {
         "PATH": os.environ["PATH"],
         "run_dir": str(tmp_path),
         "SLURM_NODEID": "0",
         "orphan": ORPHAN,
         "attempt": "0001",
     }
-    task = subprocess.Popen(["bash", "-c", f"{LOAD}\n{TASK}", str(FUNCTIONS)], env=given)
+    task = subprocess.Popen(["bash", "-c", f"{LOAD}\n{TASK}", str(FUNCTIONS)], env=environment)
     orphan, watcher = number_in(tmp_path / "orphan"), number_in(tmp_path / "watcher")
     time.sleep(0.5)
     task.send_signal(signal.SIGKILL)

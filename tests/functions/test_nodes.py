@@ -1,4 +1,4 @@
-"""Which nodes a run keeps away from: what a check says, and who is blamed for a crash."""
+"""Which nodes a run excludes: the check's answer, and which node caused a crash."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DAY = 86400
 
 
 def node(folder: Path, number: int, **values: object) -> None:
-    """What a node's task left behind."""
+    """Write the record of a node's task."""
     (folder / "events").mkdir(exist_ok=True)
-    given = {
+    record = {
         "node": f"host{number}",
         "name": f"n{number}",
         "exit_code": 1,
@@ -24,16 +24,16 @@ def node(folder: Path, number: int, **values: object) -> None:
         "another_node_failed": "",
         "ended": 100,
     }
-    text = "".join(f"{key}={value}\n" for key, value in {**given, **values}.items())
+    text = "".join(f"{key}={value}\n" for key, value in {**record, **values}.items())
     (folder / "events" / f"attempt-0001.node-{number}").write_text(text)
 
 
 BLAMED = [
-    # how each node's task ended: who was first to crash
+    # how each node's task ended: which node crashed first
     ([{}, {"another_node_failed": 1}], "n0"),
     ([{"another_node_failed": 1, "ended": 99}, {}], "n1"),
     ([{"ended": 101}, {"ended": 100}], "n1"),
-    ([{}, {}], ""),  # in the same second: a fault of the script, as like as not
+    ([{}, {}], ""),  # in the same second: probably a fault of the script
     ([{}, {"ended": 101}, {"ended": 100}], ""),
     ([{"exit_code": 0}, {"stop_request": "TERM"}], ""),
     ([{}], "n0"),
@@ -41,15 +41,19 @@ BLAMED = [
 
 
 @pytest.mark.parametrize(("tasks", "first"), BLAMED)
-def test_who_was_first_to_crash(tmp_path: Path, tasks, first):
-    """One node stands out, or none is blamed; those that were ended because of it are not asked."""
+def test_which_node_crashed_first(tmp_path: Path, tasks, first):
+    """Either one node differs from the others, or none is blamed; those that were terminated
+    because of it do not count.
+    """
     for number, values in enumerate(tasks):
         node(tmp_path, number, **values)
     assert said("find_first_crash", run_dir=tmp_path, attempt="0001") == first
 
 
-def test_a_node_is_left_out_for_a_day_after_its_second_crash(tmp_path: Path):
-    """The first crash is only remembered, and each attempt counts once, however often it is asked."""
+def test_a_node_is_excluded_for_a_day_after_its_second_crash(tmp_path: Path):
+    """The first crash is only recorded, and each attempt counts once, however often it is
+    evaluated.
+    """
     node(tmp_path, 0)
     node(tmp_path, 1, another_node_failed=1)
     text = 'blame_nodes crash; blame_nodes crash; printf "%s,%s" "$new_exclusions" "$(list_excluded_nodes)"'
@@ -63,20 +67,20 @@ def test_a_node_is_left_out_for_a_day_after_its_second_crash(tmp_path: Path):
     assert abs(int(left_out["until"]) - time.time() - DAY) < 60
 
 
-def test_a_node_that_refuses_to_start_its_task_twice_is_left_out(tmp_path: Path):
-    """As one may that has just been booted; srun names it, and says why."""
+def test_a_node_that_twice_refuses_to_start_its_task_is_excluded(tmp_path: Path):
+    """A node that has just booted may do so; srun names it, with the reason."""
     (tmp_path / "events").mkdir()
     (tmp_path / "logs").mkdir()
     refused = "srun: error: Task launch for StepId=30.0 failed on node n4: Communication connection failure\n"
     text = 'blame_nodes bad-node; printf "%s,%s;" "$new_exclusions" "$(list_excluded_nodes)"; find_launch_failure'
     for attempt, left_out in (("0001", ","), ("0002", "1,n4")):
         (tmp_path / "logs" / f"attempt-{attempt}.log").write_text(refused)
-        told = f"{left_out};the launch failed on n4: Communication connection failure\n"
-        assert said(text, run_dir=tmp_path, attempt=attempt) == told
+        expected = f"{left_out};the launch failed on n4: Communication connection failure\n"
+        assert said(text, run_dir=tmp_path, attempt=attempt) == expected
 
 
-def test_a_node_that_is_not_fit_is_left_out_at_once(tmp_path: Path):
-    """Whatever the cause was; the spec's own nodes stay left out beside it."""
+def test_a_node_that_fails_the_check_is_excluded_at_once(tmp_path: Path):
+    """For every cause; the spec's own excluded nodes stay excluded."""
     node(tmp_path, 0, another_node_failed=1)
     node(tmp_path, 1, check="no room")
     text = 'blame_nodes bad-node; printf "%s,%s;" "$new_exclusions" "$(list_excluded_nodes)"; all_nodes_are_unfit || find_unfit_node'
@@ -87,7 +91,7 @@ def test_a_node_that_is_not_fit_is_left_out_at_once(tmp_path: Path):
 
 FIRST = "its clock differs from the first node's by -598 s"
 CLOCKS = [
-    # the checks of the nodes after the first one, slurmctld's clock against the first node's; who is excluded, and why
+    # the checks of the other nodes, slurmctld's clock against the first node's; who is excluded, and why
     ([FIRST, FIRST], 0, "n0", "host0: its clock differs from the other nodes' by 598 s"),  # two witnesses
     ([FIRST, FIRST, FIRST], None, "n0", "host0: its clock differs from the other nodes' by 598 s"),
     ([FIRST, None], -598, "n1", f"host1: {FIRST}"),  # one of two agrees with the first node
@@ -105,21 +109,23 @@ printf '%s;' "$(list_excluded_nodes)"; find_unfit_node
 
 
 @pytest.mark.parametrize(("checks", "ahead", "excluded", "why"), CLOCKS)
-def test_whose_clock_is_wrong(tmp_path: Path, checks, ahead, excluded, why):
-    """All others against the first node, or slurmctld and the other one: the first node's clock is wrong then."""
+def test_which_clock_is_wrong(tmp_path: Path, checks, ahead, excluded, why):
+    """If all others, or slurmctld and the other node, differ from the first node, the first node's
+    clock is wrong.
+    """
     for number, check in enumerate(checks, start=1):
         node(tmp_path, number, **({"check": check} if check else {"another_node_failed": 1}))
-    given = {
+    variables = {
         "num_machines": len(checks) + 1,
         "SLURMD_NODENAME": "n0",
         "ahead": "" if ahead is None else ahead,
     }
-    assert said(SUSPECT, run_dir=tmp_path, attempt="0001", **given) == f"{excluded};{why}"
+    assert said(SUSPECT, run_dir=tmp_path, attempt="0001", **variables) == f"{excluded};{why}"
 
 
 @pytest.mark.parametrize(("nodes", "none"), [(1, False), (2, True), (3, False)])
-def test_all_of_several_nodes(tmp_path: Path, nodes, none):
-    """Where none of several nodes is fit, the check is at fault, or what all nodes share."""
+def test_a_check_that_all_nodes_fail(tmp_path: Path, nodes, none):
+    """If none of several nodes passes, the fault is in the check, or in what all nodes share."""
     for number in range(min(nodes, 2)):
         node(tmp_path, number, check="no module")
     done = bash("all_nodes_are_unfit", run_dir=tmp_path, attempt="0001", SLURM_JOB_NUM_NODES=nodes)
@@ -127,7 +133,7 @@ def test_all_of_several_nodes(tmp_path: Path, nodes, none):
 
 
 CHECKS = [
-    # what stands in for the node's state, and what the check says of it
+    # the stand-in for the node's state, and the check's result
     ("", None),
     ("node_check() { echo one; echo 'two  ways'; return 3; }", "two  ways"),
     ("node_check() { false; }", "no output"),
@@ -144,8 +150,10 @@ CHECKS = [
 
 
 @pytest.mark.parametrize(("state", "words"), CHECKS)
-def test_what_a_check_says(tmp_path: Path, state, words):
-    """A node that is not fit says why, in its record and in the log; the user's own check comes after ours."""
+def test_the_result_of_a_check(tmp_path: Path, state, words):
+    """A node that fails gives the reason, in its record and in the log; the user's own check runs
+    after ours.
+    """
     (tmp_path / "events").mkdir()
     text = f"one_rank_per_gpu= head_clock=$(date +%s); {state}\nnode_is_fit"
     done = bash(
@@ -162,8 +170,10 @@ def test_what_a_check_says(tmp_path: Path, state, words):
 MET = "  0: 0B00D50A:9C40 0C00D50A:3039 01 00000000:00000000 00:00000000 00000000\n"
 
 
-def test_what_does_not_come_together_is_named(tmp_path: Path):
-    """After a minute the first node names those where nothing has begun; another one, that it reaches nobody."""
+def test_nodes_that_do_not_start_are_named(tmp_path: Path):
+    """After a minute the first node names those where no task has started; another node reports
+    that it reaches nobody.
+    """
     (tmp_path / "events").mkdir()
     (tmp_path / "events" / "attempt-0001.here-0").touch()
     names = "read() { :; }; scontrol() { printf 'n1\\nn2\\nn3\\n'; }; report_absent_nodes"
@@ -176,10 +186,12 @@ def test_what_does_not_come_together_is_named(tmp_path: Path):
     ask = (
         "launch() { accelerate launch; }; hostname() { echo n2; }; checks=12; report_no_connection"
     )
-    given = {"SLURM_NODEID": 1, "main_process_ip": "10.0.0.1", "main_process_port": 12345}
+    variables = {"SLURM_NODEID": 1, "main_process_ip": "10.0.0.1", "main_process_port": 12345}
     assert (
-        bash(ask, **given).stderr
+        bash(ask, **variables).stderr
         == "clusterrun: n2: no connection to 10.0.0.1, port 12345, after 60 s\n"
     )
-    assert bash(ask.replace("checks=12", "checks=11"), **given).stderr == ""
-    assert bash(ask.replace("checks=12", "checks=12 head_node_connected=1"), **given).stderr == ""
+    assert bash(ask.replace("checks=12", "checks=11"), **variables).stderr == ""
+    assert (
+        bash(ask.replace("checks=12", "checks=12 head_node_connected=1"), **variables).stderr == ""
+    )

@@ -1,4 +1,6 @@
-"""The last words of a script, one by one: what a signal amid the decision does, and how a requeue is asked for."""
+"""The end of a script, one function at a time: signals during the decision, and requests for a
+requeue.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ echo "$tries $found"
 """
 
 
-def test_a_signal_amid_the_decision_does_not_empty_it():
-    """TERM ends the subshell that was to answer; it is asked again, and answers."""
+def test_a_signal_during_the_decision_repeats_it():
+    """TERM ends the subshell that decides; it runs again, and answers."""
     assert said(STRUCK) == "2 found\n"
 
 
@@ -27,11 +29,11 @@ ODD = "Unexpected message received for job 7"
 OFF = "Requested operation is presently disabled for job 7"
 PENDING = "Job is pending execution for job 7"
 ANSWERS = [
-    # what scontrol says, one answer a try (ok: it is done); what is left unasked; whether the script waits for its end
+    # scontrol's answers, one per try (ok: it is done); those not used; whether the script waits for its end
     (["ok"], 0, True),
     ([PENDING, "ok"], 1, True),  # a preemption was faster
-    ([AWAY] * 9 + ["ok"], 0, True),  # slurmctld comes back
-    ([ODD] * 9 + ["ok"], 0, True),  # and so it answers while it is away
+    ([AWAY] * 9 + ["ok"], 0, True),  # slurmctld responds again
+    ([ODD] * 9 + ["ok"], 0, True),  # and this is its answer while it is down
     ([OFF] * 2 + ["ok"], 0, True),
     ([OFF] * 7, 2, False),
 ]
@@ -47,8 +49,10 @@ request_requeue crash
 
 
 @pytest.mark.parametrize(("words", "left", "lingers"), ANSWERS)
-def test_a_requeue_is_asked_for_with_patience(tmp_path: Path, words, left, lingers):
-    """A controller that is away is asked until it answers; a refusal counts, and the fifth one is the run's end."""
+def test_a_requeue_is_retried(tmp_path: Path, words, left, lingers):
+    """A controller that is down is asked until it responds; a refusal counts, and the fifth one
+    ends the run.
+    """
     answers = tmp_path / "answers"
     answers.write_text("".join(f"{word}\n" for word in words))
     (tmp_path / "events").mkdir()
@@ -69,8 +73,8 @@ def test_a_requeue_is_asked_for_with_patience(tmp_path: Path, words, left, linge
 @pytest.mark.parametrize(
     ("lead", "longest", "seconds"), [(120, None, 120), (120, "0.40", 120), (30, "41.90", 112)]
 )
-def test_the_stop_comes_earlier_where_saves_last_longer(tmp_path: Path, lead, longest, seconds):
-    """The script's own timer leaves the spec's lead and twice the longest save of the run."""
+def test_the_stop_is_earlier_if_saves_take_longer(tmp_path: Path, lead, longest, seconds):
+    """The script's own timer uses the spec's lead time and twice the longest save of the run."""
     if longest:
         (tmp_path / "saves").write_text(f"longest={longest}\n")
     assert said("compute_stop_lead", run_dir=tmp_path, signal_lead=lead) == f"{seconds}\n"
@@ -79,8 +83,8 @@ def test_the_stop_comes_earlier_where_saves_last_longer(tmp_path: Path, lead, lo
 @pytest.mark.parametrize(("record", "crashed"), [
     (None, False), ("exit_code=0\nstop_request=\n", False), ("exit_code=1\nstop_request=TERM\n", False), ("exit_code=1\nstop_request=\n", True),
 ])  # fmt: skip
-def test_another_nodes_crash_is_told_from_a_preemption(tmp_path: Path, record, crashed):
-    """Only a task that ended badly before anybody asked it to stop makes srun's TERM a crash's."""
+def test_another_nodes_crash_is_distinguished_from_a_preemption(tmp_path: Path, record, crashed):
+    """srun's TERM belongs to a crash only if a task failed before a stop was requested."""
     (tmp_path / "events").mkdir()
     if record:
         (tmp_path / "events" / "attempt-0001.node-1").write_text(record)
@@ -103,23 +107,25 @@ LAST_WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "asked", "end"), LAST_WORDS)
-def test_slurm_s_last_word_counts(tmp_path: Path, words, asked, end):
-    """Who waits for Slurm to requeue a job asks for it after all where the time limit ends it, and not after scancel."""
+@pytest.mark.parametrize(("words", "requested", "end"), LAST_WORDS)
+def test_slurms_final_cause_counts(tmp_path: Path, words, requested, end):
+    """A script that waits for Slurm to requeue the job requests it after a time limit, and not
+    after scancel.
+    """
     for name in ("events", "logs"):
         (tmp_path / name).mkdir()
     line = f"slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 {words}***\n"
     (tmp_path / "logs" / "attempt-0001.log").touch()
     (tmp_path / "slurm.out").write_text(line)
     bash(WAITING, run_dir=tmp_path, attempt="0001", SLURM_JOB_ID=7)
-    assert (tmp_path / "asked").exists() is asked
+    assert (tmp_path / "asked").exists() is requested
     record = tmp_path / "events" / "attempt-0001.end"
     assert (record.read_text().splitlines()[0] if record.exists() else "") == end
 
 
 CONFIG = "KillWait                = 30 sec\nSlurmdTimeout           = 300 sec\n{}"
 LIMITS = [
-    # the cause, slurm.conf, the partition, the QOS: the longest wait, and the setting that it is from
+    # the cause, slurm.conf, the partition, the QOS: the longest wait, and its setting
     ("preemption", CONFIG, "GraceTime=15", "", "60 KillWait is 30 s"),
     ("preemption", CONFIG, "GraceTime=0", "", "60 KillWait is 30 s"),
     ("preemption", CONFIG, "GraceTime=600", "", "630 GraceTime is 600 s"),
@@ -141,7 +147,9 @@ echo "$limit_s $limit_source"
 
 @pytest.mark.parametrize(("cause", "config", "partition", "qos", "limit"), LIMITS)
 def test_the_wait_for_slurm_is_as_long_as_its_own_settings(cause, config, partition, qos, limit):
-    """A preempted job is killed after its grace time; a node that failed is noticed after SlurmdTimeout."""
+    """A preempted job is killed after its grace time; a failed node is detected after
+    SlurmdTimeout.
+    """
     words = {"cause": cause, "config": config.format(""), "partition": partition, "qos": qos}
     assert said(LIMIT, **words) == f"{limit}\n"
 
@@ -155,8 +163,10 @@ continue_run preemption by-slurm 2>&1
 """
 
 
-def test_a_signal_that_is_no_preemption_holds_no_nodes(tmp_path: Path):
-    """`scancel -s TERM` looks like a preemption, but nothing follows it: the job requests its requeue after the wait."""
+def test_a_signal_without_a_preemption_holds_no_nodes(tmp_path: Path):
+    """`scancel -s TERM` looks like a preemption, but nothing follows it: the job requests its
+    requeue after the wait.
+    """
     (tmp_path / "events").mkdir()
     done = bash(NOBODY, run_dir=tmp_path, attempt="0001", SLURM_JOB_ID=7)
     reason = "Slurm did not end the job within 60 s (KillWait is 30 s)"
@@ -171,7 +181,9 @@ def test_a_signal_that_is_no_preemption_holds_no_nodes(tmp_path: Path):
 
 
 def test_a_fenced_attempt_requests_nothing(tmp_path: Path):
-    """On a node whose slurmd is dead nobody ends the batch shell; the job may run elsewhere by then."""
+    """On a node whose slurmd is dead nobody ends the batch shell; the job may run elsewhere by
+    then.
+    """
     (tmp_path / "events").mkdir()
     (tmp_path / "current").write_text("attempt=0002\n")
     text = NOBODY.replace("case $1 in requeue) ;;", "case $1 in requeue) echo asked ;;")
@@ -182,7 +194,9 @@ def test_a_fenced_attempt_requests_nothing(tmp_path: Path):
 
 
 def test_a_quota_leaves_no_attempt_behind(tmp_path: Path):
-    """Where a file can be made and not filled, no number is claimed, and the next attempt counts on from the last."""
+    """If a file can be created and not filled, no number is claimed, and the next attempt continues
+    from the last.
+    """
     (tmp_path / "events").mkdir()
     (tmp_path / "events" / "attempt-0001.begin").write_text("job_id=7\n")
     full = "trap '' XFSZ; ulimit -f 0; squeue() { :; }; claim_attempt; echo claimed"
@@ -209,15 +223,17 @@ def test_a_quota_leaves_no_attempt_behind(tmp_path: Path):
     ("ProctrackType = proctrack/cgroup\nSignalChildrenProcesses = yes", True),
     ("ProctrackType = proctrack/cgroup\nSignalChildrenProcesses = no", False),
 ])  # fmt: skip
-def test_whom_slurm_s_signals_reach(config, reaches):
-    """With cgroups the task alone, unless the site says otherwise; where Slurm does not answer, perhaps all."""
+def test_which_processes_slurms_signals_reach(config, reaches):
+    """With cgroups only the task, unless the site configures otherwise; if Slurm does not respond,
+    perhaps all.
+    """
     text = 'scontrol() { echo "$answer"; }; slurm_signals_all_processes && echo all; true'
     assert said(text, answer=config) == ("all\n" if reaches else "")
 
 
 @pytest.mark.parametrize("change", ['rm -r "$run_dir"', 'mv "$run_dir" "$run_dir.old"'])
 def test_a_run_without_its_folder_ends(tmp_path: Path, change):
-    """Nobody could count its attempts: it says so in the attempt's log, and requests nothing."""
+    """Nobody could count its attempts: it reports that in the attempt's log, and requests nothing."""
     run_dir = tmp_path / "run"
     for name in ("events", "logs"):
         (run_dir / name).mkdir(parents=True)
@@ -229,7 +245,7 @@ def test_a_run_without_its_folder_ends(tmp_path: Path, change):
     end_attempt
     """
     done = bash(text, run_dir=run_dir, attempt="0001", SLURM_JOB_ID=7, SLURM_JOB_NUM_NODES=1)
-    told = "the run folder was renamed or removed, or is read-only; the run ends here"
-    assert done.stderr == f"clusterrun: cannot write to {run_dir}/events: {told}\n"
+    reason = "the run folder was renamed or removed, or is read-only; the run ends here"
+    assert done.stderr == f"clusterrun: cannot write to {run_dir}/events: {reason}\n"
     assert set(done.stdout.splitlines()) <= {"scontrol show"}
     assert done.returncode == 1

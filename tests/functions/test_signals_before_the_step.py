@@ -1,4 +1,6 @@
-"""Slurm ends a job whose script is not at its step yet: a whole script under bash, and fakes of Slurm's commands."""
+"""Slurm ends a job before its script starts the step: a whole script under bash, and stand-ins for
+Slurm's commands.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ esac
     "srun": '#!/bin/sh\ntouch "$FAKE/srun"\n',
 }
 LINE = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 {}***\n"
-# What the setup waits in; bash runs a trap only after it, and 5.2 loses the trap amid two substitutions of one command.
+# What the setup waits in; bash runs a trap only after it, and 5.2 loses the trap between two substitutions of one command.
 WAITS = {
     "command": "sleep 60",
     "substitution": "x=$(sleep 60)",
@@ -59,16 +61,16 @@ class Job:
         loaded = load_spec(spec)
         script = folder / "job.sbatch"
         text = render(plan_of(loaded.spec, version="0", chdir=str(folder)))
-        # the fakes stay on the PATH that the script gives itself
+        # the stand-ins stay on the PATH that the script sets
         script.write_text(
             text.replace("  PATH=/usr/local/bin:", f"  PATH={folder}/bin:/usr/local/bin:", 1)
         )
-        given = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "FAKE": str(folder), "FAKE_MODE": mode, "SLURM_JOB_ID": "7",
+        environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "FAKE": str(folder), "FAKE_MODE": mode, "SLURM_JOB_ID": "7",
                  "SLURM_JOB_NODELIST": "n1", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_PARTITION": "p", "HOME": str(folder),
                  "SLURM_SUBMIT_DIR": str(folder), "SLURM_NODEID": "0"}  # fmt: skip
         with self.out.open("w") as out:
             self.process = subprocess.Popen(
-                ["bash", script], env=given, stdout=out, stderr=out, start_new_session=True
+                ["bash", script], env=environment, stdout=out, stderr=out, start_new_session=True
             )
 
     def wait_for(self, name: str) -> None:
@@ -78,7 +80,9 @@ class Job:
             time.sleep(0.02)
 
     def end(self, words: str, *, tree: bool = False) -> None:
-        """Slurm's final kill: its line, and TERM to the batch shell alone (cgroup) or to all its processes (linuxproc)."""
+        """Send Slurm's final kill: its line, and TERM to the batch shell alone (cgroup) or to all
+        its processes (linuxproc).
+        """
         with self.out.open("a") as out:
             out.write(LINE.format(words))
         if tree:
@@ -87,7 +91,9 @@ class Job:
             self.process.send_signal(signal.SIGTERM)
 
     def record(self) -> dict[str, str]:
-        """Of the end, once the shell has left, which it must within KillWait (30 s by default)."""
+        """Return the end record, once the shell has exited, which it must within KillWait (30 s by
+        default).
+        """
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
@@ -102,8 +108,10 @@ class Job:
 
 @pytest.mark.parametrize("tree", [False, True], ids=["cgroup", "linuxproc"])
 @pytest.mark.parametrize("setup", WAITS.values(), ids=WAITS.keys())
-def test_a_preemption_amid_the_setup(tmp_path: Path, setup: str, tree: bool) -> None:
-    """Whatever the setup waits in, the end is recorded with its cause, and a successor is queued."""
+def test_a_preemption_during_the_setup(tmp_path: Path, setup: str, tree: bool) -> None:
+    """In whatever command the setup waits, the end is recorded with its cause, and a successor is
+    queued.
+    """
     job = Job(tmp_path, setup)
     job.wait_for("staging")
     time.sleep(0.3)
@@ -117,7 +125,7 @@ def test_a_preemption_amid_the_setup(tmp_path: Path, setup: str, tree: bool) -> 
 
 
 ENDS = [
-    # how the partition preempts, Slurm's words; the cause, what comes next, what was asked of Slurm
+    # how the partition preempts, Slurm's lines; the cause, the decision, the requests to Slurm
     ("REQUEUE", "DUE TO PREEMPTION ", "preemption", "by-slurm", []),
     ("CANCEL", "", "cancel", "end", []),
     ("CANCEL", "DUE to SIGNAL Terminated ", "cancel", "end", []),
@@ -134,27 +142,29 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize(("mode", "words", "cause", "comes", "asked"), ENDS)
-def test_an_end_amid_the_setup_has_its_cause(
-    tmp_path: Path, mode, words, cause, comes, asked
+@pytest.mark.parametrize(("mode", "words", "cause", "comes", "requests"), ENDS)
+def test_an_end_during_the_setup_has_its_cause(
+    tmp_path: Path, mode, words, cause, comes, requests
 ) -> None:
-    """As amid the step: what Slurm does not continue by itself is asked for at once, and a cancelled run ends."""
+    """As during the step: what Slurm does not continue by itself is requested at once, and a
+    cancelled run ends.
+    """
     job = Job(tmp_path, WAITS["command"], mode)
     job.wait_for("staging")
     job.end(words, tree=True)
     found = job.record()
     assert (found.get("cause"), found.get("next")) == (cause, comes), job.story()
-    assert [name for name in ("requeued", "submitted") if (tmp_path / name).exists()] == asked
+    assert [name for name in ("requeued", "submitted") if (tmp_path / name).exists()] == requests
 
 
 @pytest.mark.parametrize(("setup", "reason"), [
     ("false", "exit code 1 from environment.setup: false"),
     ("exit 5", "the script exited with code 5 before the launch; check environment.setup for an exit or a syntax error"),
 ])  # fmt: skip
-def test_a_setup_that_fails_is_told_from_an_end_by_slurm(
+def test_a_failed_setup_is_distinguished_from_an_end_by_slurm(
     tmp_path: Path, setup: str, reason: str
 ) -> None:
-    """Without Slurm's line it is a person's to mend, also where the setup leaves the script."""
+    """Without Slurm's line it is the user's to fix, also if the setup exits the script."""
     job = Job(tmp_path, setup)
     found = job.record()
     assert (found.get("cause"), found.get("next"), found.get("reason")) == (
@@ -165,8 +175,8 @@ def test_a_setup_that_fails_is_told_from_an_end_by_slurm(
     assert not (tmp_path / "submitted").exists()
 
 
-def test_an_end_amid_the_setup_counts_as_no_idle_attempt(tmp_path: Path) -> None:
-    """It says nothing of the training, unless the setup itself takes longer than the job may."""
+def test_an_end_during_the_setup_is_no_idle_attempt(tmp_path: Path) -> None:
+    """It says nothing about the training, unless the setup itself takes longer than the time limit."""
     for number, cause in enumerate(("preemption", "requeue", "time-limit"), start=1):
         (tmp_path / "events").mkdir(exist_ok=True)
         (tmp_path / "events" / f"attempt-000{number}.end").write_text(
@@ -181,8 +191,10 @@ def test_an_end_amid_the_setup_counts_as_no_idle_attempt(tmp_path: Path) -> None
     assert answer.stdout.split() == ["2", "2", "3"]
 
 
-def test_no_wait_is_deaf() -> None:
-    """A bare `sleep` in the foreground keeps the shell from hearing Slurm; the one helper waits for a sleep beside it."""
+def test_no_wait_blocks_signals() -> None:
+    """A `sleep` in the foreground delays the shell's traps; the one helper waits for a sleep in the
+    background.
+    """
     lines = [
         line for path in sorted(FUNCTIONS.glob("*.sh")) for line in path.read_text().splitlines()
     ]

@@ -1,4 +1,6 @@
-"""bash 5.2 takes a trap that runs between two substitutions of one command for a syntax error, and ends the script."""
+"""bash 5.2 reports a trap that runs between two substitutions of one command as a syntax error, and
+ends the script.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import pytest
 
 from tests.support.bash_functions import FUNCTIONS, LOAD
 
-# What 20- to 40- do, but for 35-, is done before the step, where a trap that bash lost is made good at the script's end; what is in 65-, by children that trap nothing; what is in 75-, with
+# 20- to 40-, except 35-, run before the step, where the script's end repairs a lost trap; 65- runs in children without traps; 75- runs with
 # signals ignored.
 TRAPPING = tuple(
     sorted(
@@ -23,12 +25,12 @@ TRAPPING = tuple(
         if path.name[:2] not in ("40", "65", "75")
     )
 )
-# What is in a substitution is run by a child, too, where nothing is trapped: only the outermost ones count.
+# A substitution runs in a child without traps: only the outermost ones count.
 STANDS_ALONE = re.compile(r"(?:^|[ ;&|)])(?:\w+=@@(?= *(?:$|[;&|}#]))|case @@ in)")
 
 
 def outermost(text: str) -> str:
-    """The text with `@@` in place of each command substitution that is in no other."""
+    """Return the text with `@@` in place of each outermost command substitution."""
     found, depth, place = "", 0, 0
     while place < len(text):
         opens = text.startswith("$(", place) and not text.startswith("$((", place)
@@ -42,8 +44,10 @@ def outermost(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", TRAPPING)
-def test_a_substitution_under_a_trap_stands_alone(name: str) -> None:
-    """Measured in a rain of signals: an assignment and `case` are safe; a test, an argument and arithmetic are not."""
+def test_a_substitution_under_a_trap_is_alone_in_its_command(name: str) -> None:
+    """Measured under many signals: an assignment and `case` are safe; a test, an argument and
+    arithmetic are not.
+    """
     lines = [
         line
         for line in (FUNCTIONS / name).read_text().splitlines()
@@ -57,8 +61,10 @@ def test_a_substitution_under_a_trap_stands_alone(name: str) -> None:
     assert wrong == []
 
 
-def test_the_end_is_written_under_a_rain_of_signals(tmp_path: Path) -> None:
-    """Slurm repeats its TERM, and no one may break the record of the end off, or anything else that is done then."""
+def test_the_end_is_recorded_under_many_signals(tmp_path: Path) -> None:
+    """Slurm repeats its TERM, and none of them may interrupt the end record, or anything else that
+    happens then.
+    """
     (tmp_path / "events").mkdir()
     (tmp_path / "events" / "attempt-0001.node-0").write_text(
         "node=n1\nname=n1\nexit_code=1\nstop_request=\nanother_node_failed=\nended=5\n"
@@ -72,12 +78,12 @@ def test_the_end_is_written_under_a_rain_of_signals(tmp_path: Path) -> None:
       choose_continuation preemption by-slurm > "$run_dir/way"; rm -f "$run_dir/events/attempt-0001.successor"; queue_successor crash
     done; echo written
     """
-    given = {"run_dir": str(tmp_path), "attempt": "0001", "cause": "preemption", "step_exit": "0", "requeue_on": "",
+    variables = {"run_dir": str(tmp_path), "attempt": "0001", "cause": "preemption", "step_exit": "0", "requeue_on": "",
              "max_crashes": "3", "num_machines": "1", "slurm_log": "/dev/null", "slurm_log_start": "0", "term_seen": "",
              "SLURM_JOB_ID": "6", "run_id": "r", "array_job": "", "PATH": os.environ["PATH"]}  # fmt: skip
     command = ["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)]
     started = subprocess.Popen(
-        command, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     while not (tmp_path / "ready").exists():
         time.sleep(0.01)
@@ -87,7 +93,7 @@ def test_the_end_is_written_under_a_rain_of_signals(tmp_path: Path) -> None:
     assert started.communicate()[0].splitlines()[-1:] == ["written"]
 
 
-# When Slurm's TERM comes: before the way on is known, while Slurm is asked for it, and amid the pause.
+# When Slurm's TERM arrives: before the continuation is known, while Slurm is asked for it, and during the pause.
 MOMENTS = {
     "before": "kill -TERM $$",
     "asking": 'scontrol() { [ -e "$run_dir/asked" ] || { : > "$run_dir/asked"; kill -TERM $$; }; }',
@@ -97,7 +103,7 @@ MOMENTS = {
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
 def test_scancel_at_any_moment_after_a_crash(tmp_path: Path, moment: str) -> None:
-    """The pause lasts as long as Slurm may leave before its KILL, so the end is written at once."""
+    """The pause lasts as long as Slurm may wait before its KILL, so the end is recorded at once."""
     for name in ("events", "logs"):
         (tmp_path / name).mkdir()
     (tmp_path / "logs" / "attempt-0001.log").touch()
@@ -111,7 +117,7 @@ def test_scancel_at_any_moment_after_a_crash(tmp_path: Path, moment: str) -> Non
     {moment}
     continue_run crash continue
     """
-    given = {
+    variables = {
         "PATH": os.environ["PATH"],
         "run_dir": str(tmp_path),
         "attempt": "0001",
@@ -119,10 +125,10 @@ def test_scancel_at_any_moment_after_a_crash(tmp_path: Path, moment: str) -> Non
     }
     began = time.monotonic()
     subprocess.run(
-        ["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)], env=given, check=False, timeout=60
+        ["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)], env=variables, check=False, timeout=60
     )
     assert (tmp_path / "events" / "attempt-0001.end").read_text().splitlines()[:2] == [
         "cause=cancel",
         "next=end",
     ]
-    assert time.monotonic() - began < 15  # of the pause's 45
+    assert time.monotonic() - began < 15  # of the pause's 45 s

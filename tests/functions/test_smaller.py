@@ -1,4 +1,6 @@
-"""`requeue.shrink_to`: a second job asks for fewer nodes; whichever begins first goes on, and takes the other back."""
+"""`requeue.shrink_to`: a second job requests fewer nodes; whichever starts first continues, and
+cancels the other.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,8 @@ GIVEN = {
 }
 
 
-def ask(folder: Path, text: str, **variables: object) -> tuple[str, list[str]]:
-    """Run a line of the script; what it printed, and what Slurm was asked."""
+def run_line(folder: Path, text: str, **variables: object) -> tuple[str, list[str]]:
+    """Run a line of the script; return its output and the requests to Slurm."""
     (folder / "events").mkdir(exist_ok=True)
     (folder / "asked").write_text("")
     (folder / "job.sbatch").touch()
@@ -46,10 +48,12 @@ def event(folder: Path, name: str, text: str) -> None:
     (folder / "events" / f"attempt-{name}").write_text(text)
 
 
-def test_the_smaller_job_is_asked_for_once(tmp_path: Path) -> None:
-    """It may begin when the time is over, knows that it is the smaller one, and does not wait for the other job."""
-    printed, asked = ask(tmp_path, "queue_smaller_job; queue_smaller_job", secrets="TOKEN")
-    (call,) = [line for line in asked if line.startswith("sbatch")]
+def test_the_smaller_job_is_submitted_once(tmp_path: Path) -> None:
+    """It may start after the delay, knows that it is the smaller one, and does not wait for the
+    other job.
+    """
+    printed, requests = run_line(tmp_path, "queue_smaller_job; queue_smaller_job", secrets="TOKEN")
+    (call,) = [line for line in requests if line.startswith("sbatch")]
     assert call == (
         "sbatch --parsable --begin=now+3600 --nodes=2 --export=TOKEN,CLUSTERRUN_SMALLER=1,CLUSTERRUN_FIRST_JOB=7 "
         f"{tmp_path}/job.sbatch"
@@ -59,14 +63,14 @@ def test_the_smaller_job_is_asked_for_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variables", [{"shrink_to": ""}, {"array_job": "7_3"}], ids=str)
-def test_no_smaller_job_where_none_is_wanted(tmp_path: Path, variables: dict[str, object]) -> None:
-    """Not without `shrink_to`, and not for a task of an array."""
-    assert ask(tmp_path, "queue_smaller_job", **variables)[1] == []
+def test_no_smaller_job_without_shrink_to(tmp_path: Path, variables: dict[str, object]) -> None:
+    """Nor for a task of an array."""
+    assert run_line(tmp_path, "queue_smaller_job", **variables)[1] == []
 
 
-def test_a_refusal_is_told_and_changes_nothing(tmp_path: Path) -> None:
-    """Without the smaller job the run comes back all the same."""
-    printed, _ = ask(
+def test_a_refused_smaller_job_changes_nothing(tmp_path: Path) -> None:
+    """Without the smaller job the run continues anyway."""
+    printed, _ = run_line(
         tmp_path, "queue_smaller_job && echo on", refused="1", answer="sbatch: error: not allowed"
     )
     assert "smaller job refused: sbatch: error: not allowed" in printed
@@ -74,11 +78,17 @@ def test_a_refusal_is_told_and_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("next_", "code"), [("continue", 0), ("by-slurm", 1)])
-def test_in_haste_the_run_itself_goes_first(tmp_path: Path, next_: str, code: int) -> None:
-    """Slurm's kill is on its way: the requeue is asked for before anything else, and its outcome counts."""
+def test_before_a_kill_the_requeue_goes_first(tmp_path: Path, next_: str, code: int) -> None:
+    """When Slurm's kill is imminent, the requeue is requested before anything else, and its result
+    counts.
+    """
     text = f'continue_run_at_term crash {next_}; echo "code $?"'
-    printed, asked = ask(tmp_path, text, requeue_by="auto", work_dir=tmp_path, step_exit=143)
-    calls = [line.split()[0:2] for line in asked if line.startswith(("scontrol requeue", "sbatch"))]
+    printed, requests = run_line(
+        tmp_path, text, requeue_by="auto", work_dir=tmp_path, step_exit=143
+    )
+    calls = [
+        line.split()[0:2] for line in requests if line.startswith(("scontrol requeue", "sbatch"))
+    ]
     assert calls == [*([["scontrol", "requeue"]] if code == 0 else []), ["sbatch", "--parsable"]]
     assert f"code {code}\n" in printed
 
@@ -86,40 +96,44 @@ def test_in_haste_the_run_itself_goes_first(tmp_path: Path, next_: str, code: in
 @pytest.mark.parametrize(
     ("own", "others"), [(7, ["12", "13"]), (12, ["7", "13"]), (13, ["7", "12"])]
 )
-def test_whoever_begins_takes_the_others_back(tmp_path: Path, own: int, others: list[str]) -> None:
-    """What waits for the same, the job that comes back, its successor, or the smaller one; dependents go on waiting."""
+def test_the_job_that_starts_cancels_the_others(
+    tmp_path: Path, own: int, others: list[str]
+) -> None:
+    """Those that wait for the same run: the requeued job, its successor, or the smaller one;
+    dependents keep waiting.
+    """
     event(tmp_path, "0001.begin", "job_id=7\n")
     event(tmp_path, "0001.smaller", "job_id=12\n")
     event(tmp_path, "0001.successor", "job_id=13\n")
     queue = f"90|afterok:{others[0]}(unfulfilled)\n"
-    _, asked = ask(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=own, queue=queue)
-    assert [line for line in asked if "scancel" in line] == [
+    _, requests = run_line(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=own, queue=queue)
+    assert [line for line in requests if "scancel" in line] == [
         f"scancel --state=PENDING {job}" for job in sorted(others, key=["7", "13", "12"].index)
     ]
-    assert f"scontrol update JobId=90 Dependency=afterok:{own}" in asked
+    assert f"scontrol update JobId=90 Dependency=afterok:{own}" in requests
 
 
 @pytest.mark.parametrize(("own", "other"), [(7, 13), (13, 7)])
 def test_a_successor_and_its_predecessor_never_both_continue(
     tmp_path: Path, own: int, other: int
 ) -> None:
-    """A person can requeue and hold the predecessor; whichever starts first cancels the other."""
+    """A user can requeue and hold the predecessor; whichever starts first cancels the other."""
     event(tmp_path, "0001.begin", "job_id=7\n")
     event(tmp_path, "0001.successor", "job_id=13\n")
-    _, asked = ask(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=own)
-    assert [line for line in asked if "scancel" in line] == [f"scancel --state=PENDING {other}"]
+    _, requests = run_line(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=own)
+    assert [line for line in requests if "scancel" in line] == [f"scancel --state=PENDING {other}"]
 
 
 def test_nothing_is_cancelled_if_only_one_job_continues(tmp_path: Path) -> None:
     """A run without successor and smaller job has no other job."""
     event(tmp_path, "0001.begin", "job_id=7\n")
-    assert ask(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=13)[1] == []
+    assert run_line(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=13)[1] == []
 
 
 REFUSALS = [
     # the job is the smaller one, it made a step; whether the run continues
     ("1", False, "continue"),
-    ("1", True, "end"),  # the script forbids a restart for a reason of its own
+    ("1", True, "end"),  # the script forbids a restart for another reason
     ("", False, "end"),
 ]
 
@@ -128,7 +142,7 @@ REFUSALS = [
 def test_a_training_that_refuses_fewer_nodes_waits_for_all(
     tmp_path: Path, smaller: str, stepped: bool, next_: str
 ) -> None:
-    """The smaller job gives way to one of full size, and no other smaller job is queued."""
+    """The smaller job is replaced by one of full size, and no other smaller job is queued."""
     event(tmp_path, "0002.trainer", "outcome=no-restart\nreason=an epoch has 30 steps\n")
     if stepped:
         (tmp_path / "metrics").mkdir()
@@ -138,19 +152,19 @@ def test_a_training_that_refuses_fewer_nodes_waits_for_all(
     set_next; record_end "$cause" "$next" "$reason"
     [ "$next" = end ] || (continue_run "$cause" "$next")
     """
-    _, asked = ask(tmp_path, text, CLUSTERRUN_SMALLER=smaller, work_dir=tmp_path)
+    _, requests = run_line(tmp_path, text, CLUSTERRUN_SMALLER=smaller, work_dir=tmp_path)
     end = (tmp_path / "events" / "attempt-0002.end").read_text().splitlines()
     assert end[:2] == ["cause=no-restart", f"next={next_}"]
-    submitted = [line for line in asked if line.startswith("sbatch")]
+    submitted = [line for line in requests if line.startswith("sbatch")]
     assert len(submitted) == (next_ == "continue")
     assert all("--dependency=afterany:7" in line and "--nodes" not in line for line in submitted)
-    told = "; the run waits for all its nodes" if next_ == "continue" else ""
-    assert f"reason=an epoch has 30 steps{told}" in end
+    consequence = "; the run waits for all its nodes" if next_ == "continue" else ""
+    assert f"reason=an epoch has 30 steps{consequence}" in end
 
 
 @pytest.mark.parametrize(("smaller", "way"), [("1", "successor"), ("", "requeue")])
-def test_after_the_smaller_job_all_is_asked_for_again(smaller: str, way: str) -> None:
-    """A requeue would ask for the smaller number once more."""
+def test_after_the_smaller_job_all_nodes_are_requested_again(smaller: str, way: str) -> None:
+    """A requeue would request the smaller number once more."""
     text = "scontrol() { :; }; choose_continuation crash continue"
     assert (
         said(text, array_job="", requeue_by="auto", CLUSTERRUN_SMALLER=smaller, SLURM_JOB_ID=7)
@@ -173,8 +187,8 @@ def planned(
     return plan_of(load_spec(path, folder=folder).spec)
 
 
-def test_what_the_script_knows(tmp_path: Path) -> None:
-    """The job asks for all nodes; on fewer each has as many processes, and the batches are shared out."""
+def test_the_script_of_a_run_that_can_shrink(tmp_path: Path) -> None:
+    """The job requests all nodes; on fewer each has as many processes, and the batches are shared."""
     script = render(
         planned(tmp_path, {"shrink_to": 2, "shrink_after": "2h"}, {"nodes": 8}, num_processes=16)
     )
@@ -210,10 +224,10 @@ def test_what_the_script_knows(tmp_path: Path) -> None:
         ({"shrink_after": "0:0"}, {"nodes": 4}, "must be longer than zero"),
     ],
 )
-def test_what_cannot_shrink_is_said(
+def test_a_spec_that_cannot_shrink_is_refused(
     tmp_path: Path, requeue: dict[str, Any], slurm: dict[str, Any], what: str
 ) -> None:
-    """Mistakes are told before anything is queued."""
+    """Errors are reported before submission."""
     with pytest.raises(SpecError) as refused:
         planned(tmp_path, {"shrink_to": 2, **requeue}, slurm)
     assert what in str(refused.value)

@@ -1,4 +1,6 @@
-"""How a job hands its run to a successor: when, with which words, and what it does where sbatch refuses."""
+"""How a job hands its run to a successor: when, with which options, and what it does if sbatch
+refuses.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ WAYS = [
     (("auto", "node-failure", "by-slurm", NEVER, REQUEUES, "", ""), "successor"),
     (("auto", "crash", "continue", AGAIN, REQUEUES, "1", ""), "successor"),
     (("auto", "crash", "continue", NEVER, REQUEUES, "1", "7_3"), "requeue"),
-    (("auto", "preemption", "by-slurm", "", "", "", ""), "slurm"),  # slurmctld is away
+    (("auto", "preemption", "by-slurm", "", "", "", ""), "slurm"),  # slurmctld is down
     (("requeue", "preemption", "by-slurm", AGAIN, REQUEUES, "1", ""), "slurm"),
     (("requeue", "preemption", "by-slurm", AGAIN, CANCELS, "1", ""), "successor"),
     (("requeue", "preemption", "continue", AGAIN, CANCELS, "1", ""), "requeue"),
@@ -37,7 +39,7 @@ WAYS = [
     (("successor", "crash", "continue", AGAIN, REQUEUES, "", "7_3"), "requeue"),
 ]
 TAKEN = [
-    # The same after TERM to the batch shell: Slurm has requeued the job by then, unless it cancels what it preempts.
+    # The same after TERM to the batch shell: Slurm has requeued the job by then, unless it cancels the jobs it preempts.
     (("successor", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
     (("successor", "preemption", "by-slurm", AGAIN, CANCELS, "", ""), "successor"),
     (("successor", "preemption", "by-slurm", NEVER, REQUEUES, "", ""), "successor"),
@@ -72,15 +74,19 @@ NAMES = ("requeue_by", "cause", "next", "job", "partition", "new_exclusions", "a
 
 
 @pytest.mark.parametrize(("given", "way"), WAYS)
-def test_the_way_on(given, way):
-    """A successor where it is wanted, where Slurm would not start the job again, and to avoid a node; arrays requeue."""
+def test_how_a_run_continues(given, way):
+    """By a successor if requested, if Slurm would not start the job again, and to exclude a node;
+    arrays requeue.
+    """
     variables = dict(zip(NAMES, given, strict=True))
     assert said(SLURM, SLURM_JOB_ID=7, SLURM_JOB_PARTITION="low", **variables) == f"{way}\n"
 
 
 @pytest.mark.parametrize(("given", "way"), TAKEN)
 def test_slurm_has_requeued_the_job_before_its_term(given, way):
-    """Then Slurm continues the run, and a successor would be a second job of it, whatever requeue.by is."""
+    """Then Slurm continues the run, and a successor would be a second job of it, for every
+    requeue.by.
+    """
     variables = {**dict(zip(NAMES, given, strict=True)), "term_seen": "TERM"}
     assert said(SLURM, SLURM_JOB_ID=7, SLURM_JOB_PARTITION="low", **variables) == f"{way}\n"
 
@@ -103,7 +109,7 @@ find_preempt_mode
 
 @pytest.mark.parametrize(("config", "partition", "qos", "mode"), MODES)
 def test_what_a_preemption_does(config, partition, qos, mode):
-    """The partition decides, the QOS where that is what preempts, else the whole cluster."""
+    """The partition decides, the QOS if it preempts, else the whole cluster."""
     found = said(MODE, whole=config, partition=partition, qos=qos, SLURM_JOB_PARTITION="low")
     assert found.strip() == mode
 
@@ -124,7 +130,7 @@ GIVEN = {"attempt": "0001", "SLURM_JOB_ID": 7, "SLURM_CONF": "/etc/slurm.conf", 
 
 
 def hand_over(folder: Path, **variables: object) -> tuple[str, list[str]]:
-    """Let an attempt hand its run over; what it printed, and what Slurm was asked."""
+    """Let an attempt hand its run over; return its output and the requests to Slurm."""
     (folder / "events").mkdir(exist_ok=True)
     (folder / "job.sbatch").touch()
     (folder / "asked").write_text("")
@@ -132,98 +138,98 @@ def hand_over(folder: Path, **variables: object) -> tuple[str, list[str]]:
     return done.stdout, (folder / "asked").read_text().splitlines()
 
 
-def test_what_sbatch_is_told(tmp_path: Path):
-    """The successor waits for this job, has its secrets by name and nothing else, and leaves out the bad nodes."""
+def test_the_options_of_the_successor(tmp_path: Path):
+    """It waits for this job, has its secrets by name and nothing else, and excludes the bad nodes."""
     (tmp_path / "nodes").mkdir()
     (tmp_path / "nodes" / "n2").write_text("until=99999999999\n")
     (tmp_path / "nodes" / "n3").write_text("until=1\n")
     (tmp_path / "job.sbatch").write_text("#SBATCH --dependency=singleton\n")
-    _, asked = hand_over(tmp_path, exclude="n9", cause="crash")
-    assert asked[0] == "scontrol show job 7"
-    assert asked[1:10] == [
+    _, requests = hand_over(tmp_path, exclude="n9", cause="crash")
+    assert requests[0] == "scontrol show job 7"
+    assert requests[1:10] == [
         "--parsable", "--begin=now+5", "--dependency=afterany:7,singleton", "--export=TOKEN,CLUSTERRUN_FIRST_JOB=7",
         "--exclude=n9,n2", f"{tmp_path}/job.sbatch", "secret=abc", "job=unset", str(tmp_path),
     ]  # fmt: skip
-    assert "scontrol update JobId=7 Requeue=0" in asked
+    assert "scontrol update JobId=7 Requeue=0" in requests
     assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=12\n")
 
 
-def test_a_task_of_an_array_continues_as_an_array_of_this_task(tmp_path: Path):
+def test_a_task_continues_as_an_array_of_this_task(tmp_path: Path):
     """It keeps its number, its run and its dependents; the other tasks are left alone."""
     variables = {"array_job": "7_3", "SLURM_ARRAY_JOB_ID": 7, "SLURM_ARRAY_TASK_ID": 3, "term_seen": "TERM",
                  "SLURM_JOB_ID": 10, "requeue_by": "auto", "partition": CANCELS, "next": "by-slurm"}  # fmt: skip
-    _, asked = hand_over(tmp_path, queue="20|afterok:7_3(unfulfilled)\n", **variables)
-    call = asked[asked.index("--parsable") :]
+    _, requests = hand_over(tmp_path, queue="20|afterok:7_3(unfulfilled)\n", **variables)
+    call = requests[requests.index("--parsable") :]
     assert call[1:6] == [
         "--begin=now+0", "--dependency=afterany:7_3", "--export=TOKEN,CLUSTERRUN_FIRST_JOB=7", "--array=3",
         f"{tmp_path}/job.sbatch",
     ]  # fmt: skip
-    assert "scontrol update JobId=7_3 Requeue=0" in asked
-    assert "scontrol update JobId=20 Dependency=afterok:12_3" in asked
+    assert "scontrol update JobId=7_3 Requeue=0" in requests
+    assert "scontrol update JobId=20 Dependency=afterok:12_3" in requests
 
 
-def test_the_successor_of_an_expedited_job_is_one(tmp_path: Path):
-    """Where the cluster allowed it for this job, it does so for the next one."""
+def test_the_successor_of_an_expedited_job_is_expedited(tmp_path: Path):
+    """If the cluster allowed it for this job, it allows it for the next one."""
     assert "--requeue=expedite" in hand_over(tmp_path, shown="ExpeditedRequeue=Yes")[1]
     assert "--requeue=expedite" not in hand_over(tmp_path, shown="Requeue=1")[1]
 
 
-@pytest.mark.parametrize(("shown", "code", "asked"), [
+@pytest.mark.parametrize(("shown", "code", "requests"), [
     ("ExpeditedRequeue=Yes", 3, ["scontrol show job 7", "scontrol update JobId=7 Requeue=0"]),
     ("ExpeditedRequeue=Yes", 0, []),
     ("Requeue=1", 3, ["scontrol show job 7"]),
 ])  # fmt: skip
-def test_an_expedited_job_that_failed_for_good_is_not_to_be_held(
-    tmp_path: Path, shown, code, asked
-):
-    """Slurm would hold it in the queue, unless it may not be requeued any more."""
+def test_an_expedited_job_that_gave_up_is_not_held(tmp_path: Path, shown, code, requests):
+    """Slurm would hold it in the queue, unless it may no longer be requeued."""
     text = """scontrol() { echo "scontrol $*" >> "$run_dir/asked"; echo "$shown"; }; exit_for_good "$code" """
     (tmp_path / "asked").touch()
     done = bash(text, run_dir=tmp_path, shown=shown, code=code, SLURM_JOB_ID=7)
-    assert (done.returncode, (tmp_path / "asked").read_text().splitlines()) == (code, asked)
+    assert (done.returncode, (tmp_path / "asked").read_text().splitlines()) == (code, requests)
 
 
-def test_the_first_job_names_a_run_that_has_no_other_name(tmp_path: Path):
-    """The successor of a successor goes on with the run of the first job."""
+def test_a_run_without_an_id_is_named_by_its_first_job(tmp_path: Path):
+    """The successor of a successor continues the run of the first job."""
     assert (
         "--export=CLUSTERRUN_FIRST_JOB=3"
         in hand_over(tmp_path, secrets="", CLUSTERRUN_FIRST_JOB=3)[1]
     )
 
 
-def test_a_job_that_an_earlier_try_has_queued_is_not_queued_again(tmp_path: Path):
-    """Whoever was ended between sbatch and its answer finds the job by its script."""
+def test_a_job_that_is_already_queued_is_not_queued_again(tmp_path: Path):
+    """If the script was ended between sbatch and its answer, it finds the job by its script."""
     (tmp_path / "events").mkdir()
     (tmp_path / "events" / "attempt-0001.successor").write_text("requested_at=1\n")
-    _, asked = hand_over(tmp_path, queue=f"7 {tmp_path}/job.sbatch\n11 {tmp_path}/job.sbatch\n")
-    assert not [line for line in asked if line.startswith("--")]
+    _, requests = hand_over(tmp_path, queue=f"7 {tmp_path}/job.sbatch\n11 {tmp_path}/job.sbatch\n")
+    assert not [line for line in requests if line.startswith("--")]
     assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=11\n")
 
 
-def test_a_warning_of_sbatch_is_no_job(tmp_path: Path):
-    """Where sbatch says something behind its answer, the job is looked for by its script."""
+def test_a_warning_of_sbatch_is_not_a_job_id(tmp_path: Path):
+    """If sbatch prints anything after its answer, the job is found by its script."""
     words = {"answer": "12\nsbatch: warning: maintenance", "queue": f"12 {tmp_path}/job.sbatch\n"}
     hand_over(tmp_path, **words)
     assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=12\n")
 
 
-def test_a_refusal_is_told_and_a_requeue_asked_for(tmp_path: Path):
-    """Where the partition takes no job from its nodes, that is named; what was changed for the successor is undone."""
+def test_after_a_refusal_the_job_is_requeued(tmp_path: Path):
+    """If the partition accepts no job from its nodes, the log says so; changes for the successor
+    are undone.
+    """
     words = {
         "refused": "1",
         "answer": "sbatch: error: Access/permission denied",
         "allowed": "login",
     }
-    printed, asked = hand_over(tmp_path, **words)
+    printed, requests = hand_over(tmp_path, **words)
     assert printed == (
         "requeue asked: Access/permission denied (partition low accepts jobs only from login: AllocNodes)\n"
     )
-    assert asked[-1] == "scontrol update JobId=7 Requeue=1"
+    assert requests[-1] == "scontrol update JobId=7 Requeue=1"
     assert not (tmp_path / "events" / "attempt-0001.successor").exists()
 
 
-def test_a_controller_that_is_away_is_asked_again(tmp_path: Path):
-    """No answer is no refusal."""
+def test_a_controller_that_does_not_respond_is_asked_again(tmp_path: Path):
+    """No answer is not a refusal."""
     away = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
     printed, _ = hand_over(tmp_path, refused="1", answer=away)
     assert printed == "pauses\n"
@@ -240,8 +246,8 @@ DEPENDENTS = [
 
 
 @pytest.mark.parametrize(("waits", "instead"), DEPENDENTS)
-def test_what_waits_for_the_job_waits_for_its_successor(tmp_path: Path, waits, instead):
+def test_dependents_wait_for_the_successor(tmp_path: Path, waits, instead):
     """Only this job's id is replaced; the successor, which waits for this job too, is left alone."""
-    _, asked = hand_over(tmp_path, queue=f"9|{waits}\n12|afterany:7(unfulfilled)\n")
-    updates = [line for line in asked if "Dependency" in line]
+    _, requests = hand_over(tmp_path, queue=f"9|{waits}\n12|afterany:7(unfulfilled)\n")
+    updates = [line for line in requests if "Dependency" in line]
     assert updates == ([f"scontrol update JobId=9 Dependency={instead}"] if instead else [])

@@ -10,7 +10,7 @@ import torch
 def _enough(request: pytest.FixtureRequest) -> None:
     marker = request.node.get_closest_marker("gpu")
     assert marker is not None, (
-        "a test in this folder says with @pytest.mark.gpu(number) how many GPUs it needs"
+        "a test in this folder needs @pytest.mark.gpu(number), the number of its GPUs"
     )
     (needed,) = marker.args
     seen = torch.cuda.device_count()

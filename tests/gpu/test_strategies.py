@@ -35,7 +35,7 @@ FSDP2 = {**FSDP, "fsdp_version": 2, "fsdp_reshard_after_forward": True}
 def train(
     folder: Path, name: str, section: dict[str, Any], *words: object, ranks: int = 2
 ) -> Ended:
-    """Run an example over so many GPUs."""
+    """Run an example on this many GPUs."""
     environment = clean_environment(folder)
     del environment["CUDA_VISIBLE_DEVICES"]
     script = EXAMPLE.with_name(f"{name}.py")
@@ -54,7 +54,7 @@ def train(
 def train_twice(
     folder: Path, name: str, section: dict[str, Any], *words: object, ranks: int = 2
 ) -> list[list[Any]]:
-    """The lines of a training, and of what goes on behind its last checkpoint when it is run again."""
+    """Return the lines of a training, and of another run that resumes from its last checkpoint."""
     words = ("--output_dir", folder / "output", *words)
     return [lines(train(folder, name, section, *words, ranks=ranks)) for _ in range(2)]
 
@@ -111,7 +111,7 @@ def test_fsdp_shares_out_all_and_resumes(words: dict[str, Any], rel: float, tmp_
 @pytest.mark.gpu(2)
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_zero_over_nccl(stage: int, tmp_path: Path) -> None:
-    """ZeRO trains and resumes on GPUs, where nothing has to be said of the backend."""
+    """ZeRO trains and resumes on GPUs, without a setting for the backend."""
     section = {"deepspeed_config": {"zero_stage": stage, "zero3_save_16bit_model": True}}
     first, second = train_twice(tmp_path, "deepspeed_training", section)
     assert (first[-1]["distributed_type"], first[-1]["zero_stage"]) == ("DEEPSPEED", stage)
@@ -184,7 +184,7 @@ def test_fp8(tmp_path: Path) -> None:
     ids=["fsdp2", "zero3"],
 )  # fmt: skip
 def test_the_language_model_by_its_spec_alone(section: dict[str, Any], tmp_path: Path) -> None:
-    """The example's script, unchanged, is trained in bf16 by what its config names, and goes on from its checkpoint."""
+    """The example's script, unchanged, trains in bf16 by its config, and resumes from its checkpoint."""
     words = ["--max_steps", 12, "--save_steps", 8, "--logging_steps", 1]
     first, second = train_twice(
         tmp_path, "train_causal_lm", {"mixed_precision": "bf16", **section}, *words

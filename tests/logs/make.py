@@ -193,10 +193,10 @@ def fail(name: str, case: Case) -> str:
         several = ["--multi_gpu"] if case.ranks > 1 else []
         words = [f"{BIN}/accelerate", "launch", *several, *flags, "script.py", *case.args]
         shell = f'{case.before or ":"}\nexec "$@"'
-        given = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": folder, "OMP_NUM_THREADS": "1",
+        environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": folder, "OMP_NUM_THREADS": "1",
                  "ACCELERATE_USE_CPU": "true", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "5", **case.variables}  # fmt: skip
         done = subprocess.run(
-            ["unshare", "--mount", "bash", "-c", shell, "bash", *words], cwd=folder, env=given, text=True,
+            ["unshare", "--mount", "bash", "-c", shell, "bash", *words], cwd=folder, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=200, check=False,
         )  # fmt: skip
         assert done.returncode, f"{name} did not fail:\n{done.stdout}"

@@ -81,9 +81,9 @@ def calls() -> Iterator[tuple[str, str]]:
 )
 def test_a_command_line_is_one_that_the_program_takes(place: str, words: str) -> None:
     """The real parser reads each command line of a block."""
-    given = shlex.split(words)
+    argv = shlex.split(words)
     try:
-        _build_parser(given).parse_args(given)
+        _build_parser(argv).parse_args(argv)
     except SystemExit as leave:
         assert leave.code == 0, f"{place}: clusterrun {words}"  # noqa: PT017 - argparse exits with 2
 

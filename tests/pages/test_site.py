@@ -78,7 +78,7 @@ def test_the_search_works_without_a_server(site: Path, tmp_path: Path) -> None:
 
 
 def test_a_table_shows_pipes_without_backslashes(site: Path) -> None:
-    """What a forge needs before a pipe in a table's code is no part of the page."""
+    """The backslash that a forge needs before a pipe in a table's code does not appear on the page."""
     assert "<code>int | None</code>" in (site / "reference" / "python.html").read_text(
         encoding="utf-8"
     )

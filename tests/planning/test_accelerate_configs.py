@@ -163,10 +163,10 @@ def test_a_shape_of_config(folder, monkeypatch, name):
         nodes,
     )
     got = {**found.environment, **launch.variables}
-    wanted = {
+    expected = {
         key: value.replace("{folder}", str(folder)) for key, value in shape.environment.items()
     }
-    assert {key: got.get(key) for key in wanted} == wanted
+    assert {key: got.get(key) for key in expected} == expected
     assert launch.variables.get("ACCELERATE_USE_CPU") == (
         "true" if shape.words.get("use_cpu") else None
     )

@@ -7,32 +7,30 @@ it.
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
-from jinja2.exceptions import SecurityError, UndefinedError
 
 from clusterrun.errors import SpecError
 from clusterrun.job_spec import JobSpec, load_spec
 from clusterrun.planning.accelerate_config import deepspeed_json_path
 from clusterrun.planning.launch import Configs
-from clusterrun.planning.plan import Identity, LaunchPlan, make_plan
-from clusterrun.planning.preparation import Request, prepare
+from clusterrun.planning.plan import Identity, LaunchPlan
 from clusterrun.planning.script import render
 from clusterrun.planning.sections import SECTIONS, WITHOUT
-from tests.support.library_words import masked
+from tests.support.planned import START, script_of
 from tests.support.planned import plan_of as planned
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden"
 FUNCTIONS = ROOT / "templates" / "functions"
-START = "\n# ---- clusterrun's functions, version "
+
+
 # The project's specs, and test specs for what no job spec shows.
 SPECS = [*sorted((ROOT / "job_specs").glob("*.yaml")), *sorted((GOLDEN / "specs").glob("*.yaml"))]
 # The project as the golden scripts see it, on any machine.
@@ -65,13 +63,6 @@ def config_texts(spec: JobSpec, read: Callable[[str], str]) -> Configs:
     )
     path = deepspeed_json_path(section)
     return Configs(text, read(path) if path else None)
-
-
-def script_of(text: str, templates: Sequence[Path] = ()) -> str:
-    """Render a spec."""
-    Path("job.yaml").write_text(text)
-    loaded = load_spec("job.yaml")
-    return render(planned(loaded.spec, chdir=loaded.chdir, templates=templates))
 
 
 @each_spec
@@ -206,12 +197,6 @@ def test_a_run_folder_with_a_backslash_is_refused():
     )
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def settings_of(script: str) -> list[str]:
     """The settings lines of a run."""
     _, _, after = script.partition("\n# ---- settings of this run\n")
@@ -268,172 +253,6 @@ def test_the_script_knows_the_lead_time_of_the_signal(folder, slurm, lead):
     script = script_of(f"script: train.py\nslurm: {slurm}\n")
     assert f"#SBATCH --signal=USR1@{lead}\n" in script
     assert f"\nsignal_lead={lead}  # seconds" in script
-
-
-def bash(script: str, functions: str, *words: str, **variables: str) -> list[str]:
-    """Run a script with some of its functions replaced; return its output, split at NUL."""
-    text = script.removesuffix('main "$@"\n') + functions
-    environment = {
-        "PATH": os.environ["PATH"],
-        "SLURM_JOB_ID": "7",
-        "SLURM_SUBMIT_DIR": str(Path.cwd()),
-        **variables,
-    }
-    answer = subprocess.run(
-        ["bash", "-c", text, "bash", *words], env=environment, capture_output=True, check=False
-    )
-    assert (answer.returncode, answer.stderr) == (0, b"")
-    return answer.stdout.decode().split("\0")
-
-
-RESUMES = [
-    ("", ["--resume_from_checkpoint", "NEWEST"]),
-    ("resume: false", []),
-    ("resume: --from={checkpoint} -v 'a b'", ["--from=NEWEST", "-v", "a b"]),
-    ("resume: '{checkpoint}:{checkpoint}'", ["NEWEST:NEWEST"]),
-    (
-        "resume: [--from, '{checkpoint}', '', '$(touch canary)']",
-        ["--from", "NEWEST", "", "$(touch canary)"],
-    ),
-]
-
-
-@pytest.mark.parametrize(("line", "words"), RESUMES)
-def test_a_script_gets_its_checkpoint(folder, line, words):
-    """checkpoint.resume follows the arguments once a checkpoint exists; it is always one word."""
-    script = script_of(f"script: train.py\nargs: {{lr: 3}}\ncheckpoint:\n  path: out/*\n  {line}\n")
-    show = "accelerate() { printf '%s\\0' \"$@\"; }\ncheckpoint=$given\nlaunch\n"
-    newest = """it's a "$(touch canary)" * \\ \n"""
-    for checkpoint, arguments in (
-        ("", []),
-        (newest, [word.replace("NEWEST", newest) for word in words]),
-    ):
-        *argv, _ = bash(script, show, given=checkpoint)
-        assert argv[argv.index("train.py") :] == ["train.py", "--lr", "3", *arguments]
-    assert not (folder / "canary").exists()
-
-
-def test_without_a_path_no_checkpoint_is_passed(folder):
-    """A script that uses clusterrun.training, and a command, are launched as written."""
-    for text in ("script: train.py\n", "command: hostname\ncheckpoint: {path: out/*}\n"):
-        before, _, _ = script_of(text).partition(START)
-        assert "resume_from" not in before
-    assert "\ncheckpoint_path='out/*'\n" in script_of(text)
-
-
-@pytest.mark.parametrize("root", ["runs", "a [b] *?", "it's $(touch canary)", "[", "50%", "数据"])
-@pytest.mark.parametrize("path", ["{run_dir}/out put/checkpoint-*", "mine [1]*/checkpoint-?"])
-def test_the_newest_match_of_a_pattern(folder, root, path):
-    """A pattern finds the newest matching file and no other, for any characters in folders."""
-    (folder / "job.yaml").write_text(
-        json.dumps({"script": "train.py", "checkpoint": {"path": path}})
-    )
-    script = render(planned(load_spec("job.yaml").spec, run_root=root))
-    run_dir = folder / root / "job-7"
-    place = run_dir / "out put" if "{run_dir}" in path else folder / "mine 1[x]"
-    show = "prepare_shell() { find_newest_match; printf '\\0'; find_newest_match \"$(find_newest_match)\"; exit; }\nmain\n"
-    place.mkdir(parents=True)
-    (place / "checkpoint-0").touch()  # empty: it was truncated
-    assert bash(script, show) == ["", ""]
-    for number, (name, age) in enumerate(
-        {"checkpoint-1": 30, "checkpoint-2": 10, "checkpoint-3": 20, ".checkpoint-4": 0}.items()
-    ):
-        (place / name).write_text(str(number))
-        os.utime(place / name, (1_000_000 - age, 1_000_000 - age))
-    newest, other = bash(script, show)
-    assert (folder / newest, folder / other) == (place / "checkpoint-2", place / "checkpoint-3")
-    assert not (folder / "canary").exists()
-
-
-SPEC = "script: train.py\nenvironment: {setup: ulimit -n 4096}\n"
-EXTENDED = """\
-{% extends "clusterrun/base.sbatch.j2" %}
-{% block environment %}
-  export SITE=here
-{{ super() | plain }}{% endblock %}
-{% block directives %}
-{{ super() | plain -}}
-#SBATCH --comment={{ "it's " ~ spec.name }}
-{% endblock %}
-"""
-
-
-def test_a_users_template_extends_ours_block_by_block(folder):
-    """A user's base.sbatch.j2 adds to a block and leaves the rest unchanged."""
-    (folder / "mine").mkdir()
-    (folder / "mine" / "base.sbatch.j2").write_text(EXTENDED)
-    ours, theirs = script_of(SPEC), script_of(SPEC, templates=[folder / "mine"])
-    # a template's contents also list the sections that it may call
-    changes = [
-        line
-        for line in difflib.ndiff(
-            *(script.partition(START)[0].splitlines() for script in (ours, theirs))
-        )
-        if line[0] in "+-" and line[2:4] != "# "
-    ]
-    assert changes == ["+ #SBATCH --comment='it'\"'\"'s job'", "+   export SITE=here"]
-
-
-def test_templates_next_to_the_spec_and_of_an_option(folder):
-    """The folder `templates` next to a spec is used; a --templates folder is searched first."""
-    (folder / "train.py").touch()
-    (folder / "job.yaml").write_text(SPEC)
-    for name, word in (("templates", "beside"), ("option", "option")):
-        (folder / name).mkdir()
-        (folder / name / "_launch.j2").write_text(f"  echo {word}\n")
-    for options, word in (((), "beside"), (("option",), "option")):
-        request = Request("job.yaml", templates=options, environment={"HOME": str(folder)})
-        script = render(make_plan(prepare(request)))
-        assert f"\nlaunch() {{\n  echo {word}\n}}\n" in script
-
-
-def test_a_partial_of_the_user_is_used_by_our_base(folder):
-    """One partial can be replaced alone, and ours of the same name stays available."""
-    (folder / "_configs.j2").write_text('  echo configs\n{% include "clusterrun/_configs.j2" %}')
-    script = script_of("command: hostname\n", templates=[folder])
-    assert "\nwrite_configs() {\n  echo configs\n  :\n}\n" in script
-
-
-FAULTS = [
-    ("{{ spec.nmae }}", "job.yaml: template: <LIBRARY>"),
-    ("{{ nothing }}", "job.yaml: template: <LIBRARY>"),
-    ('{{ "a\nb" }}', "job.yaml: template: newline (U+000A) in 'a\\nb'"),
-    ('{% include "gone.j2" %}', "job.yaml: template not found: gone.j2"),
-    ('{% include "../job.yaml" %}', "job.yaml: template not found: ../job.yaml"),
-    ("\n{% if %}", "{folder}/base.sbatch.j2:2: template: <LIBRARY>"),
-]
-
-
-@pytest.mark.parametrize(("template", "expected"), FAULTS)
-def test_a_fault_in_a_users_template(folder, template, expected):
-    """An unknown name, or any other error in a template, is reported as the user's error."""
-    (folder / "base.sbatch.j2").write_text(template)
-    with pytest.raises(SpecError) as raised:
-        script_of(SPEC, templates=[folder])
-    expected = expected.format(folder=folder)
-    assert masked(str(raised.value), expected) == expected
-
-
-TRICKS = [
-    "{{ plan.__class__.__mro__[-1].__subclasses__() }}",
-    "{{ ''.__class__ }}",
-    "{{ spec.model_dump.__globals__ }}",
-    "{{ plan.launch.__init__.__globals__['__builtins__'] }}",
-    "{{ self.__init__.__globals__ }}",
-    "{{ cycler.__init__.__globals__.os.popen('touch canary').read() }}",
-    "{{ ('%s' | attr('format'))(plan).__class__ }}",
-    "{{ '{0.__class__}'.format(plan) }}",
-]
-
-
-@pytest.mark.parametrize("template", TRICKS)
-def test_a_template_reaches_nothing_but_the_plan(folder, template):
-    """A template from elsewhere cannot reach Python's own objects through a value."""
-    (folder / "base.sbatch.j2").write_text(template)
-    with pytest.raises(SpecError, match=r"^job\.yaml: template: [^\n]+$") as raised:
-        script_of(SPEC, templates=[folder])
-    assert isinstance(raised.value.__cause__, (SecurityError, UndefinedError))
-    assert not (folder / "canary").exists()
 
 
 def test_a_config_file_cannot_end_its_here_document(folder):

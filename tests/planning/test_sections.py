@@ -110,8 +110,8 @@ def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> N
     """For every spec, sections call only functions that the script has."""
     sets = set[tuple[str, ...]]()
     for choice in ALL:
-        made = plan(choice, tmp_path)
-        sets.add(tuple(name for name, needs in SECTIONS.items() if needs(made)))
+        launch_plan = plan(choice, tmp_path)
+        sets.add(tuple(name for name, needs in SECTIONS.items() if needs(launch_plan)))
     assert len(sets) > 150
     for needed in sets:
         absent = [f"{WITHOUT}/{name}" for name in SECTIONS if name not in needed]

@@ -21,8 +21,8 @@ from clusterrun.planning.preparation import Prepared, Request
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_status.file_status import RunStatus
-from tests.rehearsal.test_rehearse import counting
 from tests.support.cli_desk import Desk
+from tests.support.rehearsals import counting
 
 # Counts calls by their code objects, whichever module holds the function.
 COUNTING = """

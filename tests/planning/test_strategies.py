@@ -12,16 +12,12 @@ from clusterrun.job_spec import load_spec
 from clusterrun.planning.accelerate_config import deepspeed_json_path
 from clusterrun.planning.launch import Configs, Launch, make_launch, requests_gpus
 from clusterrun.planning.plan import make_plan
-from clusterrun.planning.preparation import Prepared, Request, prepare
+from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.script import render
 from clusterrun.planning.strategy.machines import machines_of
-from clusterrun.run_folder.index import RunRef
-from clusterrun.run_folder.paths import RunPaths
-from clusterrun.run_folder.records import read_record
-from clusterrun.submission.saved_request import save_request
 from tests.support.accelerates_own import Taken, taken
+from tests.support.planned import ROOT, prepared_job_spec
 
-ROOT = Path(__file__).resolve().parents[2]
 SPECS = sorted((ROOT / "job_specs").glob("*.yaml"))
 CONFIGS = sorted(
     path for path in (ROOT / "configs").glob("*.yaml") if path.stem != "cluster_profile"
@@ -29,16 +25,9 @@ CONFIGS = sorted(
 JSONS = sorted((ROOT / "configs").glob("*.json"))
 
 
-def prepared(name: str, *overrides: str) -> Prepared:
-    path = ROOT / "job_specs" / f"{name}.yaml"
-    return prepare(
-        Request(str(path), overrides, environment={"HOME": "/nowhere"}, cwd=ROOT, own_python=False)
-    )
-
-
 def launched(name: str, node_dir: Path, *overrides: str) -> Taken:
     """Process a job spec as far as accelerate does before it starts workers."""
-    one = prepared(name, *overrides)
+    one = prepared_job_spec(name, *overrides)
     plan = make_plan(one)
     machines = machines_of(
         one.loaded.spec.slurm, gpus_requested=plan.gpus_requested, processes=plan.launch.processes
@@ -63,7 +52,9 @@ def without_fp8(name: str) -> list[str]:
 @pytest.mark.parametrize("name", [path.stem for path in SPECS])
 def test_a_job_spec_is_valid_and_short(name):
     """The only error of a job spec is its missing environment, and each fits on a screen."""
-    found = [problem for problem in prepared(name).problems if problem.key != "environment.venv"]
+    found = [
+        problem for problem in prepared_job_spec(name).problems if problem.key != "environment.venv"
+    ]
     assert found == []
     lines = (ROOT / "job_specs" / f"{name}.yaml").read_text().splitlines()
     assert len(lines) < 25
@@ -114,7 +105,7 @@ def test_accumulation_fills_the_json(tmp_path):
 
 def test_the_folder_of_nvme_reaches_the_workers(tmp_path):
     """accelerate's launcher does not pass offload_*_nvme_path on; the script's environment does."""
-    one = prepared(
+    one = prepared_job_spec(
         "zero3_nvme_offload", "accelerate.deepspeed_config.offload_param_nvme_path=/other disk"
     )
     variables = one.launch.variables
@@ -135,7 +126,7 @@ def test_every_auto_of_a_json_is_filled(path, precision, tmp_path):
     ).deepspeed()
     enabled = {kind: plugin.deepspeed_config[kind]["enabled"] for kind in ("fp16", "bf16")}
     assert enabled == {"fp16": precision == "fp16", "bf16": precision == "bf16"}
-    given = json.loads(path.read_text())
+    original = json.loads(path.read_text())
     plugin.deepspeed_config_process(
         must_match=False,
         train_batch_size=64,
@@ -144,7 +135,7 @@ def test_every_auto_of_a_json_is_filled(path, precision, tmp_path):
     )
     left = {key for key, value in plugin.deepspeed_config.items() if value == "auto"}
     assert left == set()
-    assert given["train_batch_size"] == "auto"
+    assert original["train_batch_size"] == "auto"
 
 
 FSDP = {
@@ -213,13 +204,13 @@ def test_accelerate_accepts_every_config(path, tmp_path, monkeypatch):
 
 def test_the_script_contains_the_json():
     """The script contains DeepSpeed's JSON unchanged, and points accelerate at that copy."""
-    script = render(make_plan(prepared("zero3")))
+    script = render(make_plan(prepared_job_spec("zero3")))
     text = (ROOT / "configs" / "deepspeed_zero3.json").read_text()
     assert f"cat > \"$node_dir/deepspeed.json\" <<'END_OF_CONFIG'\n{text}END_OF_CONFIG\n" in script
     assert (
         '--deepspeed_config_file "$node_dir/deepspeed.json" --mixed_precision bf16 \\\n' in script
     )
-    config = yaml.safe_load(prepared("zero3").launch.config)
+    config = yaml.safe_load(prepared_job_spec("zero3").launch.config)
     assert "mixed_precision" not in config
     assert "deepspeed_config_file" not in config["deepspeed_config"]
 
@@ -246,67 +237,3 @@ def test_a_missing_json_keeps_its_path(tmp_path, monkeypatch):
 def test_which_json_a_section_names(section, path):
     """accelerate's own word for "no JSON" is none."""
     assert deepspeed_json_path(section) == path
-
-
-STEPS = [
-    (
-        "args: {per_device_train_batch_size: 8}",
-        "8 per process x 8 processes = 64 samples per step, unless the script accumulates",
-    ),
-    (
-        "args: [--batch_size, '4', --gradient-accumulation-steps=2]",
-        "4 per process x 8 processes x 2 accumulated = 64 samples per step",
-    ),
-    (
-        "accelerate: {gradient_accumulation_steps: 4}",
-        "samples per process x 8 processes x 4 accumulated",
-    ),
-    ("args: {lr: 3}", ""),
-]
-
-
-@pytest.mark.parametrize(("line", "words"), STEPS)
-def test_the_effective_batch(line, words, tmp_path, monkeypatch):
-    """It is per device x processes x accumulation, as far as they are known; `validate` shows it."""
-    monkeypatch.chdir(tmp_path)
-    Path("train.py").touch()
-    Path("job.yaml").write_text(
-        f"script: train.py\n{line}\nslurm: {{nodes: 2, gres: 'gpu:a100:4'}}\n"
-    )
-    assert prepare(Request("job.yaml", environment={}, own_python=False)).batch.in_words() == words
-
-
-@pytest.mark.parametrize(("line", "words"), [
-    ("args: {lr: 3}", "5 per process (the script's default) x 8 processes x 2 accumulated = 80 samples per step"),
-    ("accelerate: {gradient_accumulation_steps: 4}",
-     "5 per process (the script's default) x 8 processes x 4 accumulated = 160 samples per step"),
-    ("args: {batch-size: 64, micro_batch_size: 8}", "8 per process x 8 processes x 2 accumulated = 128 samples per step"),
-    ("args: [--batch-size=8, -g, '4']", "8 per process x 8 processes = 64 samples per step, unless the script accumulates"),
-    ("args: {grad_unknown: 1, gradient_acc: 4}",
-     "5 per process (the script's default) x 8 processes = 40 samples per step, unless the script accumulates"),
-    ("accelerate: {deepspeed_config: {zero_stage: '2', gradient_accumulation_steps: '3'}}",
-     "5 per process (the script's default) x 8 processes x 3 accumulated = 120 samples per step"),
-    ("args: {batch-size: 8}", "8 per process x 8 processes x 2 accumulated = 128 samples per step"),
-])  # fmt: skip
-def test_the_spec_overrides_the_script_s_defaults(line, words, tmp_path, monkeypatch):
-    """What the spec does not set is read from the script."""
-    monkeypatch.chdir(tmp_path)
-    add = "parser.add_argument"
-    Path("train.py").write_text(
-        f"{add}('--batch_size', default=5)\n{add}('-g', '--gradient_accumulation_steps', default=2)\n"
-    )
-    Path("job.yaml").write_text(
-        f"script: train.py\n{line}\nslurm: {{nodes: 2, gres: 'gpu:a100:4'}}\n"
-    )
-    assert prepare(Request("job.yaml", environment={}, own_python=False)).batch.in_words() == words
-
-
-def test_the_journal_records_the_effective_batch(tmp_path):
-    """The samples of an optimizer step are recorded before submission."""
-    paths = RunPaths(tmp_path)
-    paths.events.mkdir()
-    save_request(RunRef("zero3", paths), prepared("zero3"), {})
-    assert (
-        read_record(paths.intent)["batch"]
-        == "8 per process x 8 processes x 4 accumulated = 256 samples per step"
-    )

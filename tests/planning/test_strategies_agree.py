@@ -33,9 +33,11 @@ def losses(ended: Ended) -> list[float]:
 
 
 def train_alone(folder: Path, clean: dict[str, str], *words: object) -> list[float]:
-    given = clean | {"ACCELERATE_USE_CPU": "true"}
+    environment = clean | {"ACCELERATE_USE_CPU": "true"}
     words = ("--output_dir", folder, *words)
-    return losses(start(SCRIPT, *words, environment=given, log=folder.with_suffix(".log")).wait())
+    return losses(
+        start(SCRIPT, *words, environment=environment, log=folder.with_suffix(".log")).wait()
+    )
 
 
 @pytest.fixture(scope="module")

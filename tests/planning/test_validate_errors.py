@@ -210,7 +210,7 @@ TOGETHER = {
     "not what a lost section says": (
         "slrum: {chdir: elsewhere}", "job.yaml:2: slrum: unknown key\n  hint: did you mean slurm?",
     ),
-    "what is left is no spec": (
+    "the rest is not a spec": (
         "module: train\nrequeue: {crashes: x}",
         "job.yaml:2: module: cannot be combined with script\n  hint: use exactly one of script, module, command\n"
         "job.yaml:3: requeue.crashes: must be a whole number, got 'x'",

@@ -171,7 +171,7 @@ class Accelerator:
 
 
 def test_the_learning_rate():
-    """It is the first optimizer's; none, or one that is not a number, is no error."""
+    """It is the first optimizer's; none, or one that is not a number, causes no error."""
     assert learning_rate(Accelerator(0.5, 0.1)) == 0.5
     assert [learning_rate(one) for one in (Accelerator(), Accelerator("warm"), object(), None)] == [
         None

@@ -100,7 +100,7 @@ def test_a_run_is_private_by_default(folder, umask):
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002, 0])
 def test_the_group_reads_logs_and_writes_stop(folder, umask):
-    """With `share: group` the group can read logs and write `stop`, and no more, for any umask."""
+    """With `share: group` the group can read logs and write `stop`, and nothing else, for any umask."""
     run = submitted(f"{SPEC}share: group\n", umask)
     assert opened(run) == {".": "750", "logs": "750", "stop": "660"}
     run_script(run, umask)

@@ -1,33 +1,22 @@
-"""`list` and `status --watch`: all runs at once, few queries to Slurm, a cache of ended runs."""
+"""`list`: all runs at once, few queries to Slurm, a cache of ended runs."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
-import pty
 import shutil
 import stat
-import struct
-import subprocess
-import sys
-import termios
 import time
 
 import pytest
 
-from clusterrun.errors import ClusterError, SpecError
+from clusterrun.errors import SpecError
 from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.records import write_record
 from clusterrun.run_status import listing
 from clusterrun.run_status.ended_runs import Summaries
 from clusterrun.run_status.file_status import RunStatus, status_from_files
 from clusterrun.run_status.listing import list_runs, parse_filter
-from clusterrun.run_status.polling import poll_active_runs, poll_run
-from clusterrun.run_status.shared_queue import jobs_or_error, shared_answer
 from clusterrun.slurm.states import State
-from tests.run_status.conftest import Machine
 
 
 def now() -> int:
@@ -205,159 +194,3 @@ def test_invalid_filters(only, expected):
     with pytest.raises(SpecError, match="hint: ") as error:
         parse_filter(**only)
     assert str(error.value).startswith(expected)
-
-
-def test_watching_queries_slurm_once_a_minute(machine):
-    """This holds for any number of watchers and runs, and after a failed query."""
-    machine.run("one", "1")
-    machine.run("two", "2")
-    machine.queue("1 RUNNING", "2 PENDING")
-    for name in ("one", "two"):  # as if nothing had happened for a while
-        os.utime(machine.folder / "runs" / name / "events", (1, 1))
-    runs = [machine.index.find(name) for name in ("one", "two")]
-    for _ in range(5):
-        assert [poll_run(run, machine.index).state for run in runs] == [
-            State.RUNNING,
-            State.PENDING,
-        ]
-        assert len(poll_active_runs(machine.index)) == 2
-    assert machine.calls() == ["squeue"]
-    kept = machine.index.folder / "squeue"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert len(jobs_or_error(shared_answer(machine.index.folder, seconds=0.0))) == 2
-    machine.command("squeue", "echo 'slurm_load_jobs error: down' >&2; exit 1")
-    shared_answer(machine.index.folder, seconds=0.0)
-    assert [poll_run(run, machine.index).state for run in runs] == [State.UNKNOWN] * 2
-    assert machine.calls() == ["squeue"] * 3
-    kept.write_text("[1, ")
-    assert shared_answer(machine.index.folder).fault
-
-
-def test_a_run_newer_than_the_answer_is_not_lost(machine):
-    """It has the state of its files until the next query; an older run is lost, and queried once."""
-    machine.index.make()
-    shared_answer(machine.index.folder)
-    paths = machine.run("young", "1")
-    found = poll_run(machine.index.find("young"), machine.index)
-    assert (found.state, found.reason) == (State.RUNNING, "")
-    write_record(paths.end("0001"), {"cause": "preemption", "next": "continue", "ended": now()})
-    found = poll_run(machine.index.find("young"), machine.index)
-    assert (found.state, found.reason) == (State.PENDING, "between two attempts")
-    paths.end("0001").unlink()
-    assert [one.run_id for one in poll_active_runs(machine.index)] == ["young"]
-    assert machine.calls() == ["squeue"]
-    os.utime(paths.events, (1, 1))
-    assert poll_active_runs(machine.index) == []
-    assert machine.calls() == ["squeue"]
-    assert poll_run(machine.index.find("young"), machine.index).state is State.LOST
-    assert machine.calls() == ["squeue", "squeue", "sacct"]
-
-
-def test_an_ended_run_is_watched_without_slurm(machine):
-    """Its files are enough."""
-    machine.run("done", "1", cause="finished")
-    (machine.folder / "bin" / "sbatch").unlink()
-    assert poll_run(machine.index.find("done"), machine.index).state is State.COMPLETED
-
-
-def output_of(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:
-    """Return what `clusterrun` prints into a pipe."""
-    environment = {**os.environ, "HOME": str(machine.folder), "XDG_STATE_HOME": ""}
-    return subprocess.run(
-        [sys.executable, "-m", "clusterrun", *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-
-def on_a_terminal(machine: Machine, *words: str, columns: int = 80) -> str:
-    """Return what it shows on a terminal."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    environment = {
-        **os.environ,
-        "HOME": str(machine.folder),
-        "XDG_STATE_HOME": "",
-        "TERM": "xterm-256color",
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "clusterrun", *words], env=environment, stdout=theirs
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        with contextlib.suppress(OSError):  # the terminal closed with its process
-            while piece := os.read(ours, 65536):
-                shown += piece
-    os.close(ours)
-    assert process.returncode == 0
-    return shown.decode()
-
-
-def test_without_a_run_status_shows_all_active_runs(machine):
-    """One is shown in full, several as a list; without any the most recent, with a note."""
-    machine.run("old", "1", cause="finished")
-    shown = output_of(machine, "status")
-    assert shown.stdout.startswith("run              old\n")
-    assert shown.stderr == "no active runs; showing the most recent\n"
-    machine.run("first", "2")
-    machine.queue("2 RUNNING", "3 PENDING")
-    machine.run("done", "4", cause="crash")
-    assert output_of(machine, "status").stdout.startswith("run              first\n")
-    machine.run("second", "3")
-    lines = output_of(machine, "status").stdout.splitlines()
-    assert [line.split()[:2] for line in lines] == [
-        ["RUN", "STATE"],
-        ["second", "PENDING"],
-        ["first", "RUNNING"],
-    ]
-    shown = json.loads(output_of(machine, "status", "--json").stdout)
-    assert (shown["run_id"], [one["run_id"] for one in shown["active_runs"]]) == (
-        "second",
-        ["second", "first"],
-    )
-    assert {"attempts", "losses", "seconds_left", "last_checkpoint", "time_limit_at"} <= set(shown)
-
-
-def test_a_watch_of_an_ended_run_ends(machine):
-    """In a pipe it is one line, or one JSON object; on a terminal the full status."""
-    machine.run("done", "1", cause="finished")
-    (line,) = output_of(machine, "status", "--watch", "done").stdout.splitlines()
-    assert line[8:] == "  done  COMPLETED (finished)  attempt 1"
-    assert (
-        json.loads(output_of(machine, "status", "--watch", "--json", "done").stdout)["state"]
-        == "COMPLETED"
-    )
-    shown = on_a_terminal(machine, "status", "--watch", "done")
-    assert "COMPLETED (finished)" in shown
-    assert "ATTEMPT" in shown
-    assert output_of(machine, "status", "--watch").stdout == ""
-
-
-def test_a_terminal_has_a_bar_and_a_line_for_the_loss(machine):
-    """They are drawn on a terminal, not in a pipe."""
-    paths = machine.run("runs", "1")
-    machine.queue("1 RUNNING")
-    paths.progress.write_text("step=60\ntotal=80\nloss=0.5\n")
-    paths.metrics("0001").parent.mkdir()
-    lines = [{"time": step, "step": step, "loss": 1 / step} for step in range(1, 61)]
-    paths.metrics("0001").write_text("\n".join(map(json.dumps, lines)))
-    shown = on_a_terminal(machine, "status", "runs")
-    assert "60 of 80  ██████████████████░░░░░░ 75%" in shown
-    assert "0.5000  █" in shown
-    assert "█" not in output_of(machine, "status", "runs").stdout
-    assert "\x1b[" not in output_of(machine, "status", "runs").stdout
-
-
-def test_a_home_that_is_full(machine, monkeypatch):
-    """A list works without its cache; a command that would query Slurm too often reports why not."""
-    machine.run("done", "1", cause="finished")
-    Summaries(machine.index).path.mkdir()
-    assert machine.states() == {"done": "COMPLETED"}
-    (machine.index.folder / "squeue.lock").mkdir()
-    with pytest.raises(
-        ClusterError,
-        match="is a directory\n  hint: make it writable: squeue's answer is cached there",
-    ):
-        shared_answer(machine.index.folder)

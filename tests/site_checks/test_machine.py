@@ -150,7 +150,7 @@ def test_reports_of_nodes(changed, expected):
 
 
 def test_clocks_and_slow_folders():
-    """The skew is the node's clock minus the middle of the exchange; a shorter one is no problem."""
+    """The skew is the node's clock minus the middle of the exchange; a shorter one is accepted."""
     assert Exchange(100.0, 102.0, 111.0).skew == 10.0
     for exchange, expected in (
         (Exchange(100.0, 102.0, 111.0), {"clock": "warning"}),

@@ -1,6 +1,7 @@
-"""Writes tests/slurm_answers: what three generations of Slurm say of a cluster, as `clusterrun doctor` asks.
+"""Writes tests/slurm_answers: the answers of three generations of Slurm to `clusterrun doctor`.
 
-`python -m tests.slurm.collect_answers [22.05 ...]`, as root; the unit tests of doctor read these files.
+`python -m tests.slurm.collect_answers [22.05 ...]`, as root; the unit tests of doctor read these
+files.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ ASK = "import json; from clusterrun.slurm.site import query_site; print(json.dum
 
 
 def ask(cluster: Cluster, **environment: str) -> dict[str, dict[str, object]]:
-    """What alice's questions are answered on the login machine."""
+    """Return the answers to alice's queries on the login machine."""
     answer = cluster.run_as("alice", [sys.executable, "-c", ASK], env=environment)
     found: dict[str, dict[str, object]] = json.loads(answer.stdout)
     return found
@@ -26,7 +27,7 @@ def ask(cluster: Cluster, **environment: str) -> dict[str, dict[str, object]]:
 def without_paths(
     cluster: Cluster, values: dict[str, dict[str, object]]
 ) -> dict[str, dict[str, object]]:
-    """The same with the cluster's folder, which is another each time, as /cluster."""
+    """Replace the cluster's folder, which differs each time, by /cluster."""
     replaced: dict[str, dict[str, object]] = json.loads(
         json.dumps(values).replace(str(cluster.folder), "/cluster")
     )
@@ -34,7 +35,9 @@ def without_paths(
 
 
 def collect(generation: str) -> None:
-    """Ask a cluster of one generation: with accounting, with slurmdbd killed, and with accounting off."""
+    """Query a cluster of one generation: with accounting, with slurmdbd killed, and with accounting
+    off.
+    """
     suite = suite_with(generation).folder
     FOLDER.mkdir(exist_ok=True)
     with Cluster.start(suite=suite, nodes=2) as cluster:
@@ -46,7 +49,7 @@ def collect(generation: str) -> None:
 
 
 def write(generation: str, accounting: str, values: dict[str, dict[str, object]]) -> None:
-    """Keep the answers of one cluster; texts as lists of lines, which people can read."""
+    """Write the answers of one cluster; texts as lists of lines, which are readable."""
     lines = {name: {key: text.splitlines() if isinstance(text, str) else text for key, text in answer.items()}
              for name, answer in values.items()}  # fmt: skip
     (FOLDER / f"{generation}-{accounting}.json").write_text(json.dumps(lines, indent=1) + "\n")

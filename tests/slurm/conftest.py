@@ -1,4 +1,4 @@
-"""The clusters that the Slurm tests run on: started once each, mended after every test."""
+"""The clusters that the Slurm tests run on: each is started once, and restored after every test."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ CLUSTERS = ("cluster", "cluster_without_accounting", "cluster_with_cgroup")
 
 @contextmanager
 def running(*, accounting: bool, cgroup: bool = False) -> Iterator[Cluster]:
-    """A cluster; KEEP_CLUSTERS=FOLDER in the environment leaves its files, logs too, in FOLDER.
+    """Start a cluster; with KEEP_CLUSTERS=FOLDER in the environment its files and logs stay in
+    FOLDER.
 
-    SLURM_GENERATION=26.05, say, runs that one of `suites.py` instead of this machine's Slurm;
-    SLURM_TRACKING=cgroup tracks processes so on every cluster.
+    SLURM_GENERATION=26.05, for example, runs that version from `suites.py` instead of this
+    machine's Slurm; SLURM_TRACKING=cgroup tracks processes by cgroup on every cluster.
     """
     reason = missing()
     if reason:
@@ -48,54 +49,57 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def cluster_without_accounting() -> Iterator[Cluster]:
-    """The same, where sacct says that accounting storage is disabled."""
+    """The same cluster without accounting: sacct reports that accounting storage is disabled."""
     with running(accounting=False) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def cluster_with_cgroup() -> Iterator[Cluster]:
-    """Processes tracked by cgroup, as on most real clusters: signals reach a step's task alone."""
+    """Processes tracked by cgroup, as on most real clusters: signals reach only a step's task."""
     with running(accounting=False, cgroup=True) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
 def desk(cluster: Cluster) -> Desk:
-    """Alice's desk on the shared cluster; a file that needs another one has its own fixture."""
+    """Alice's desk on the shared cluster; a file that needs another cluster defines its own
+    fixture.
+    """
     return Desk(cluster, "alice")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def beside(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Begins early what goes on beside a module's tests: the fixtures that it names in BESIDE, where a test uses them.
+def background(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start the fixtures that a module names in BACKGROUND early, so that they run during its
+    tests.
 
-    Such a module is mended after its last test, not after each.
+    Such a module's clusters are restored after its last test, not after each.
     """
     tests = [
         item for item in request.session.items if item.getparent(pytest.Module) is request.node
     ]
-    wanted = {name for test in tests for name in getattr(test, "fixturenames", ())}
-    if not hasattr(request.module, "BESIDE"):
+    used = {name for test in tests for name in getattr(test, "fixturenames", ())}
+    if not hasattr(request.module, "BACKGROUND"):
         yield
         return
-    clusters: list[Cluster] = [request.getfixturevalue(name) for name in CLUSTERS if name in wanted]
-    for name in request.module.BESIDE:
-        if name in wanted:
+    clusters: list[Cluster] = [request.getfixturevalue(name) for name in CLUSTERS if name in used]
+    for name in request.module.BACKGROUND:
+        if name in used:
             request.getfixturevalue(name)
     yield
     for cluster in clusters:
-        cluster.mend()
+        cluster.restore()
 
 
 @pytest.fixture(autouse=True)
-def mended(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leaves every cluster that the test used as it was found: idle, and all of it running."""
-    if hasattr(request.module, "BESIDE"):
+def restored(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Restore every cluster that the test used: idle, with all daemons and nodes running."""
+    if hasattr(request.module, "BACKGROUND"):
         yield
         return
     used = [name for name in CLUSTERS if name in request.fixturenames]
     clusters: list[Cluster] = [request.getfixturevalue(name) for name in used]
     yield
     for cluster in clusters:
-        cluster.mend()
+        cluster.restore()

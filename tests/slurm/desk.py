@@ -1,4 +1,4 @@
-"""What a user does on the login machine: writes a job spec, types clusterrun, looks into the run folder."""
+"""What a user does on the login machine: writes a job spec, types clusterrun, reads the run folder."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ CLUSTERRUN = Path(sys.prefix) / "bin" / "clusterrun"
 
 
 def until(true: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait for something that must come true; who asks rests twice as long as the question took."""
+    """Wait for a condition; the pause is twice as long as the check took."""
     end = time.monotonic() + seconds
     while True:
-        asked = time.monotonic()
+        started = time.monotonic()
         if true():
             return
-        assert time.monotonic() < end, f"never came true in {seconds} s: {what}"
-        time.sleep(max(0.2, 2 * (time.monotonic() - asked)))
+        assert time.monotonic() < end, f"not true within {seconds} s: {what}"
+        time.sleep(max(0.2, 2 * (time.monotonic() - started)))
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Submitted:
         return int(read_record(self.folder / "progress").get("step", "0"))
 
     def ends(self) -> list[str]:
-        """The causes of the attempts' ends, in their order."""
+        """Return the causes of the attempts' ends, in order."""
         files = sorted((self.folder / "events").glob("attempt-*.end"))
         return [read_record(path)["cause"] for path in files]
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The training lines of the example's metrics, by step."""
+        """Return the training lines of the example's metrics, by step."""
         lines = (self.folder / "output" / "metrics.jsonl").read_text().splitlines()
         return [line for line in map(json.loads, lines) if "loss" in line]
 
@@ -66,7 +66,7 @@ class Desk:
     cluster: Cluster
     user: str
     disk: Path | None = None
-    """Where the user's run folders lie; without it the cluster's scratch."""
+    """The folder of the user's run folders; without it the cluster's scratch."""
 
     @property
     def run_root(self) -> Path:
@@ -78,13 +78,13 @@ class Desk:
         site = self.cluster.home(self.user) / "site.yaml"
         if not site.exists():
             self.write_site()
-        given = {"CLUSTERRUN_PROFILE": str(site), **(env or {})}
+        environment = {"CLUSTERRUN_PROFILE": str(site), **(env or {})}
         return self.cluster.run_as(
-            self.user, [CLUSTERRUN, *words], env=given, check=check, timeout=timeout
+            self.user, [CLUSTERRUN, *words], env=environment, check=check, timeout=timeout
         )
 
     def write(self, name: str, text: str) -> Path:
-        """Write a file into the user's home, as the user's own."""
+        """Write a file into the user's home, owned by the user."""
         path = self.cluster.home(self.user) / name
         path.write_text(text)
         home = path.parent.stat()
@@ -96,7 +96,7 @@ class Desk:
         self.write("site.yaml", f"run_root: {self.run_root}\n")
 
     def spec(self, name: str, *, real_launch: bool = False, **values: Any) -> Path:
-        """Write a job spec; what every test run shares is filled in.
+        """Write a job spec, with the values that every test run shares.
 
         Scripts start quickly, as forks of their launcher, unless a test is about the real launch.
         """
@@ -117,9 +117,9 @@ class Desk:
 
     @staticmethod
     def submitted(answer: subprocess.CompletedProcess[str]) -> Submitted:
-        """Read the answer of `submit --json`."""
-        made = json.loads(answer.stdout)
-        return Submitted(made["run_id"], made["job_id"], Path(made["folder"]))
+        """Read the output of `submit --json`."""
+        printed = json.loads(answer.stdout)
+        return Submitted(printed["run_id"], printed["job_id"], Path(printed["folder"]))
 
     def status(self, run: Submitted) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.cli("status", run.run_id, "--json").stdout)
@@ -148,7 +148,7 @@ class Desk:
         self.cluster.run_as("bob", argv)
 
     def jobs(self) -> list[str]:
-        """The user's living jobs: id and script."""
+        """List the user's active jobs: id and script."""
         return self.cluster.run_as(
             self.user, ["squeue", "--me", "--noheader", "--format=%i %o"]
         ).stdout.splitlines()

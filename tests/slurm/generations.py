@@ -1,52 +1,23 @@
-"""The scenarios that depend on Slurm's own rules, all at once on one cluster, and what Slurm says of each.
+"""The scenarios that depend on Slurm's own rules, all at once on one cluster, and what Slurm
+reports of each.
 
-A scenario has nodes of its own. It asserts that its run came back whole, and returns what was observed for the table.
+Each scenario has its own nodes. It asserts that its run resumed without loss, and returns what was
+observed.
 """
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 
 from tests.slurm.cluster import Cluster
 from tests.slurm.cluster.suites import Suite, suite_with
-from tests.slurm.desk import Desk, Submitted, until
-from tests.slurm.survival import (
-    EVERY,
-    STEPS,
-    assert_ended,
-    assert_whole,
-    begun,
-    causes,
-    completes,
-    hurry,
-    preempt,
-    preempt_nodes,
-    reaches,
-    story,
-    survive,
-    trained,
-)
+from tests.slurm.desk import Desk
+from tests.slurm.generation_scenarios import SCENARIOS
+from tests.slurm.observation import Observed
 
 NODES = 14
-FINAL = (
-    "COMPLETED",
-    "FAILED",
-    "CANCELLED",
-    "TIMEOUT",
-    "NODE_FAIL",
-    "PREEMPTED",
-    "REQUEUE_HOLD",
-    "SPECIAL_EXIT",
-)
-# Exits with 0 at the TERM of a preemption, as long as there are preemptions to come.
-POLITE = """#!/bin/bash
-srun bash -c 'trap "exit 0" TERM; echo begun >> polite.begun; while sleep 0.1; do [ ! -e polite.enough ] || exit 0; done'
-"""
 
 
 @dataclass(frozen=True, order=True)
@@ -63,38 +34,22 @@ class Cell:
 
     @property
     def config(self) -> tuple[str, ...]:
-        """What stands in slurm.conf beside the rest."""
+        """Return further lines of slurm.conf."""
         return ("SlurmctldParameters=enable_expedited_requeue",) if self.expedited else ()
 
 
 @dataclass(frozen=True)
-class Observed:
-    """What Slurm says of a job: the state of each of its runs (sacct), its last reason and its restarts (scontrol)."""
-
-    states: tuple[str, ...]
-    reason: str
-    restarts: int
-    delay: int
-    """How many seconds its last run was not eligible to begin: EligibleTime less SubmitTime."""
-    outcome: str
-    """What became of the run, in words."""
-
-
-Scenario = Callable[[Desk], Observed]
-
-
-@dataclass(frozen=True)
 class Watched:
-    """What became of the scenarios of a cell, by their names."""
+    """The outcomes of the scenarios of a cell, by name."""
 
     suite: Suite
     outcomes: dict[str, Observed | BaseException]
 
 
-def watch(cell: Cell, wanted: Iterable[str]) -> Watched:
-    """Run scenarios beside each other on a cluster of their own. Raises Unavailable."""
+def watch(cell: Cell, scenario_names: Iterable[str]) -> Watched:
+    """Run scenarios at the same time on one cluster. Raises Unavailable."""
     suite = suite_with(cell.generation)
-    wanted = list(wanted)
+    scenario_names = list(scenario_names)
     with (
         Cluster.start(
             nodes=NODES,
@@ -102,267 +57,11 @@ def watch(cell: Cell, wanted: Iterable[str]) -> Watched:
             suite=suite.folder,
             config_extra=cell.config,
         ) as cluster,
-        ThreadPoolExecutor(len(wanted)) as beside,
+        ThreadPoolExecutor(len(scenario_names)) as pool,
     ):
         desk = Desk(cluster, "alice")
         desk.write_site()
-        started = {name: beside.submit(SCENARIOS[name], desk) for name in wanted}
+        started = {name: pool.submit(SCENARIOS[name], desk) for name in scenario_names}
         return Watched(
             suite, {name: run.exception() or run.result() for name, run in started.items()}
         )
-
-
-def observed(desk: Desk, job: str, outcome: str) -> Observed:
-    """Ask Slurm once nothing more happens to the job."""
-    until(lambda: at_rest(desk, job), 120, f"job {job} is over")
-    shown = desk.cluster.run_as("alice", ["scontrol", "show", "job", job]).stdout
-    restarts, reason = re.search(r"Restarts=(\d+)", shown), re.search(r"Reason=(\S+)", shown)
-    times = [re.search(rf"{name}Time=(\S+)", shown) for name in ("Submit", "Eligible")]
-    assert restarts, shown
-    assert reason, shown
-    submitted, eligible = (
-        datetime.fromisoformat(found[1]) if found and found[1] != "Unknown" else None
-        for found in times
-    )
-    delay = (eligible - submitted).total_seconds() if eligible and submitted else 0
-    return Observed(accounted(desk, job), reason[1], int(restarts[1]), int(delay), outcome)
-
-
-def at_rest(desk: Desk, job: str) -> bool:
-    """Whether the job has ended, is still so after some seconds, and slurmdbd knows of it."""
-    for _ in range(6):
-        if desk.cluster.state(job) not in FINAL and not held(desk, job):
-            return False
-        time.sleep(0.5)
-    return held(desk, job) or accounted(desk, job)[-1:] not in ((), ("RUNNING",), ("PENDING",))
-
-
-def held(desk: Desk, job: str) -> bool:
-    shown = desk.cluster.run_as("alice", ["scontrol", "show", "job", job]).stdout
-    return "Priority=0 " in shown
-
-
-def accounted(desk: Desk, job: str) -> tuple[str, ...]:
-    """The state of each run of the job, in their order."""
-    argv = ["sacct", "-DXnP", "-j", job, "-o", "State"]
-    return tuple(desk.cluster.run_as("alice", argv, check=False).stdout.splitlines())
-
-
-def on(*names: str, **words: object) -> dict[str, object]:
-    return {"nodelist": ",".join(names), **words}
-
-
-def back(run: Submitted) -> str:
-    """How the run came back, in words."""
-    repeated = sum(trained(run.folder).lost())
-    attempts = len(begun(run))
-    return f"{attempts} attempt{'s' * (attempts > 1)}, {repeated} steps repeated"
-
-
-def preempted(desk: Desk) -> Observed:
-    """A training on two nodes is preempted."""
-    run = survive(desk, "preempted", slurm=on("n1", "n2"), args={"slow_at": [10]})
-    reaches(run, 1, 10)
-    preempt(desk, run)
-    completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
-    assert_ended(desk, run, "preemption", "finished")
-    assert_whole(run)
-    return seen
-
-
-def preempted_five_times(desk: Desk) -> Observed:
-    """Slurm counts what a polite job does; a run must not be held for it."""
-    slow_at = [10, 20, 30, 40, 50]
-    run = survive(desk, "preempted-five-times", ranks=1, slurm=on("n6"), args={"slow_at": slow_at})
-    for attempt, step in enumerate(slow_at, start=1):
-        reaches(run, attempt, step)
-        preempt(desk, run)
-    completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
-    assert_ended(desk, run, *["preemption"] * 5, "finished")
-    assert_whole(run, ranks=1)
-    return seen
-
-
-def finishes_in_the_grace(desk: Desk) -> Observed:
-    """A training that is preempted after its last step finishes in the grace, and trains no step more."""
-    run = survive(desk, "finishes", ranks=1, slurm=on("n5"), args={"linger": True})
-    reaches(run, 1, STEPS)
-    until((run.folder / "output" / "weights").exists, 60, "all is trained")
-    preempt(desk, run)
-    until(
-        lambda: "asking the training processes to save and exit" in run.log(),
-        60,
-        "the run is asked to stop",
-    )
-    hurry(run)
-    completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
-    assert causes(run) == ["finished"], story(run)
-    assert_whole(run, ranks=1)
-    assert desk.status(run)["state"] == "COMPLETED"
-    return seen
-
-
-def time_limit(desk: Desk) -> Observed:
-    """A run longer than its time limit saves in time and asks for itself again."""
-    run = survive(
-        desk, "limited", ranks=1, slurm=on("n3", partition="main", time=2), args={"slow_at": [1]}
-    )
-    completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
-    # on a busy machine a second attempt can meet the limit, too
-    assert_ended(desk, run, *["time-limit"] * max(1, len(begun(run)) - 1), "finished")
-    assert_whole(run, ranks=1)
-    return seen
-
-
-def crashed(desk: Desk) -> Observed:
-    """A run that crashes asks for its own requeue after a pause."""
-    run = survive(desk, "crashed", ranks=1, slurm=on("n4"), args={"crash_step": EVERY + 10})
-    completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
-    assert_ended(desk, run, "crash", "finished")
-    assert_whole(run, ranks=1, lost=EVERY)
-    return seen
-
-
-def crashed_for_good(desk: Desk) -> Observed:
-    """A run that may not crash at all ends with its job, which is not to wait in the queue for anybody."""
-    run = survive(
-        desk,
-        "crashed-for-good",
-        ranks=1,
-        slurm=on("n11"),
-        args={"crash_step": 5},
-        requeue={"crashes": 0},
-    )
-    assert desk.wait(run, 300) == "FAILED", story(run)
-    seen = observed(desk, run.job_id, back(run))
-    assert_ended(desk, run, "crash")
-    assert not held(desk, run.job_id), story(run)
-    return seen
-
-
-def killed_on_the_second_node(desk: Desk) -> Observed:
-    """A rank on the second of two nodes dies of SIGKILL; newer Slurm says on the first one why it ends that."""
-    args = {"crash_step": EVERY + 5, "crash_rank": 1, "crash_how": "sigkill", "hang_others": True}
-    run = survive(desk, "killed-second", slurm=on("n12", "n13", partition="main"), args=args)
-    completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
-    assert_ended(desk, run, "crash", "finished")
-    assert_whole(run, lost=EVERY)
-    return seen
-
-
-def preempted_in_the_setup(desk: Desk) -> Observed:
-    """A job that is preempted by CANCEL before its step begins goes on as another one."""
-    setup = 'echo staging; [ "$attempt" != 0001 ] || sleep 40'
-    run = survive(
-        desk, "staging", ranks=1, slurm=on("n14", partition="lowc"), environment={"setup": [setup]}
-    )
-    log = run.folder / "logs" / "attempt-0001.log"
-    until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has begun")
-    preempt(desk, run)
-    completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
-    assert_ended(desk, run, "preemption", "finished")
-    assert_whole(run, ranks=1)
-    assert len(desk.status(run)["job_ids"]) == 2
-    return seen
-
-
-def node_failed(desk: Desk) -> Observed:
-    """The head node of a training over two loses its power, and is booted once Slurm knows."""
-    run = survive(desk, "node-failed", slurm=on("n7", "n8"), args={"slow_at": [EVERY + 5]})
-    reaches(run, 1, EVERY + 5)
-    desk.cluster.crash("n7")
-    try:
-        until(lambda: desk.cluster.state(run.job_id) != "RUNNING", 180, "Slurm gives the job up")
-    finally:
-        desk.cluster.boot("n7")
-    completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
-    assert_ended(desk, run, "node-failure", "finished")
-    assert_whole(run, lost=EVERY)
-    return seen
-
-
-def finished_and_requeued(desk: Desk) -> Observed:
-    """A finished run whose job a person requeues trains no step more."""
-    run = survive(desk, "finished", ranks=1, slurm=on("n9"))
-    completes(desk, run)
-    before = trained(run.folder)
-    desk.cluster.wait_state(run.job_id, "COMPLETED")
-    desk.cluster.run_as("alice", ["scontrol", "requeue", run.job_id])
-    desk.cluster.wait_state(run.job_id, "RUNNING", "PENDING")
-    seen = observed(desk, run.job_id, back(run))
-    assert trained(run.folder) == before
-    assert causes(run) == ["finished"]
-    assert desk.status(run)["state"] == "COMPLETED"
-    return seen
-
-
-def polite(desk: Desk) -> Observed:
-    """A bare script, without clusterrun, whose task exits with 0 in the grace of every preemption."""
-    script, told = desk.write("polite.sh", POLITE), desk.cluster.home("alice") / "polite.begun"
-    argv = [
-        "sbatch",
-        "--parsable",
-        "--partition=low",
-        "--nodelist=n10",
-        "--gpus-per-node=1",
-        "--open-mode=append",
-    ]
-    job = desk.cluster.run_as("alice", [*argv, script]).stdout.strip()
-
-    def begins() -> int:
-        return len(told.read_text().splitlines()) if told.exists() else 0
-
-    for times in range(1, 7):
-        until(
-            lambda times=times: begins() == times or at_rest(desk, job),
-            90,
-            f"run {times} begins, or none does",
-        )
-        if begins() < times:
-            break
-        preempt_nodes(desk, "n10")
-        until(lambda: desk.cluster.state(job) != "RUNNING", 60, "the preempted job leaves")
-    seen = observed(desk, job, f"its task began {begins()} time{'s' * (begins() > 1)}")
-    return (
-        replace(seen, outcome=f"{seen.outcome}; {released(desk, job, begins)}")
-        if held(desk, job)
-        else seen
-    )
-
-
-def released(desk: Desk, job: str, begins: Callable[[], int]) -> str:
-    """What comes of it when its user releases a held job, in words."""
-    before = begins()
-    answer = desk.cluster.run_as("alice", ["scontrol", "release", job], check=False)
-    if answer.returncode:
-        return f"its user cannot release it: {answer.stderr.splitlines()[0]}"
-    until(lambda: begins() > before or held(desk, job), 60, "a released job runs, or is held")
-    desk.write("polite.enough", "")
-    return (
-        "it begins once more when its user releases it"
-        if begins() > before
-        else "a release does not help"
-    )
-
-
-SCENARIOS: dict[str, Scenario] = {
-    "a bare script exits with 0 in the grace of every preemption": polite,
-    "preempted": preempted,
-    "preempted five times in a row": preempted_five_times,
-    "preempted after its last step, finishes in the grace": finishes_in_the_grace,
-    "time limit": time_limit,
-    "crashes, and asks for its requeue itself": crashed,
-    "crashes for good": crashed_for_good,
-    "a rank on the second of two nodes is killed": killed_on_the_second_node,
-    "preempted by CANCEL during the setup": preempted_in_the_setup,
-    "the head node fails": node_failed,
-    "finished, and requeued by hand": finished_and_requeued,
-}

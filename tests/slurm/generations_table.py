@@ -1,4 +1,4 @@
-"""The page of what each generation of Slurm did, made of what the scenarios observed."""
+"""The page of what each generation of Slurm did, made from the scenarios' observations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 
 from tests.slurm.cluster.suites import SUITE_OF
 from tests.slurm.desk import CHECKOUT
-from tests.slurm.generations import SCENARIOS, Cell, Observed, Watched
+from tests.slurm.generation_scenarios import SCENARIOS
+from tests.slurm.generations import Cell, Watched
+from tests.slurm.observation import Observed
 
 RESULTS = CHECKOUT / "benchmarks" / "results" / "slurm-generations.json"
 PAGE = CHECKOUT / "docs" / "reference" / "slurm-generations.md"
@@ -38,7 +40,7 @@ trained twice; each step's loss and the final weights were those of an uninterru
 
 
 def keep(found: Mapping[Cell, Watched | BaseException]) -> None:
-    """Write what was observed into RESULTS, beside what is there of other cells, and PAGE anew."""
+    """Write the observations into RESULTS, next to those of other cells, and rewrite PAGE."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.write_text(
         json.dumps(kept | {str(cell): result(had) for cell, had in found.items()}, indent=1) + "\n"
@@ -47,7 +49,7 @@ def keep(found: Mapping[Cell, Watched | BaseException]) -> None:
 
 
 def result(had: Watched | BaseException) -> dict[str, Any]:
-    """One cell's result, as JSON has it."""
+    """Return one cell's result as JSON."""
     if isinstance(had, BaseException):
         return {"reason": str(had)}
     seen = {
@@ -62,7 +64,7 @@ def result(had: Watched | BaseException) -> dict[str, Any]:
 
 
 def page(results: Mapping[str, Any]) -> str:
-    """The whole page, as Markdown."""
+    """Return the whole page as Markdown."""
     heads = [heading(cell, results.get(str(cell), {})) for cell in CELLS]
     lines = [row("", heads), "|---" * (len(CELLS) + 1) + "|"]
     lines += [
@@ -85,19 +87,19 @@ def row(name: str, cells: list[str]) -> str:
 
 
 def words(result: Mapping[str, Any] | None, name: str) -> str:
-    """One cell of the table."""
+    """Return one cell of the table."""
     if result is None:
         return "not run"
     if "reason" in result:
-        return f"not to be had: {result['reason']}"
+        return f"not available: {result['reason']}"
     seen = result["observed"].get(name)
     if seen is None:
         return "not run"
-    return told(Observed(**seen)) if isinstance(seen, dict) else "**the test failed**"
+    return describe(Observed(**seen)) if isinstance(seen, dict) else "**the test failed**"
 
 
-def told(seen: Observed) -> str:
-    """What was observed, in a line."""
+def describe(seen: Observed) -> str:
+    """Describe an observation in one line."""
     runs = [(state, len(list(group))) for state, group in itertools.groupby(seen.states)]
     states = ", ".join(
         f"{state} {count} times" if count > 2 else ", ".join([state] * count)

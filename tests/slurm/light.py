@@ -1,4 +1,6 @@
-"""A run of `scripts/light.py`: two nodes, a process each, no torch, so that a scenario takes seconds."""
+"""A run of `scripts/light.py`: two nodes, one process each, no torch, so that a scenario takes
+seconds.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from clusterrun.run_folder.records import read_record
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import story
 
-STEPS = 1_000_000  # no light run gets there without `finish`
+STEPS = 1_000_000  # no light run reaches this without `finish`
 
 
 def light(desk: Desk, name: str, *, last: int = STEPS, **values: Any) -> Submitted:
@@ -21,13 +23,13 @@ def light(desk: Desk, name: str, *, last: int = STEPS, **values: Any) -> Submitt
 
 
 def task_of(run: Submitted, number: int) -> Submitted:
-    """A task of an array as the run that it is."""
+    """Return a task of an array as a run."""
     folder = run.folder / f"task-{number}"
     return Submitted(f"{run.run_id}-{number}", f"{run.job_id}_{number}", folder)
 
 
 def counted(run: Submitted) -> list[tuple[int, int]]:
-    """The attempt and the number of each step that the run took, in order."""
+    """Return the attempt and the number of each step that the run took, in order."""
     file = run.folder / "output" / "counted"
     lines = file.read_text().split("\n")[:-1] if file.exists() else []
     return [(int(attempt), int(step)) for attempt, step in map(str.split, lines)]
@@ -46,7 +48,7 @@ def trains(run: Submitted, attempt: int = 1, seconds: float = 90) -> None:
 
 
 def put(desk: Desk, run: Submitted, name: str, text: str = "") -> None:
-    """Write a file into the run folder, as the user's own."""
+    """Write a file into the run folder, owned by the user."""
     path = run.folder / name
     path.write_text(text)
     owner = run.folder.stat()
@@ -54,25 +56,27 @@ def put(desk: Desk, run: Submitted, name: str, text: str = "") -> None:
 
 
 def finishes(desk: Desk, run: Submitted, attempt: int, seconds: float = 120) -> None:
-    """Let an attempt train, then ask the run to stop, and wait for that: it came back and is alive."""
+    """Wait until an attempt trains, request a stop, and wait for it: the run has continued and is
+    active.
+    """
     trains(run, attempt, seconds)
     desk.cli("stop", run.run_id)
     assert desk.wait(run, 60) == "STOPPED", story(run)
 
 
 def repeated(run: Submitted) -> int:
-    """How many steps the run took more than once."""
+    """Return how many steps the run took more than once."""
     steps = [step for _, step in counted(run)]
     return len(steps) - len(set(steps))
 
 
 def jobs(desk: Desk, run: Submitted) -> set[str]:
-    """The jobs of a run that Slurm still has, pending or running."""
+    """Return the pending and running jobs of a run."""
     return {line.split()[0] for line in desk.jobs() if str(run.folder) in line}
 
 
 def ends(run: Submitted) -> list[str]:
-    """The cause and the decision of each attempt that has recorded its end."""
+    """Return the cause and the decision of each recorded end."""
     files = sorted((run.folder / "events").glob("attempt-*.end"))
     records = [read_record(path) for path in files]
     return [f"{record['cause']} {record['next']}" for record in records]

@@ -1,4 +1,4 @@
-"""`python -m tests.slurm.play`: a cluster and a shell on it; leaving the shell takes it down."""
+"""`python -m tests.slurm.play`: a cluster and a shell on it; exiting the shell stops the cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ exit ends it all."""
 
 
 def main() -> int:
-    """Start, hand over, take down; the exit status is the shell's."""
+    """Start a cluster, run a shell, stop the cluster; return the shell's exit code."""
     reason = missing()
     if reason:
         sys.stderr.write(f"{reason}\n")

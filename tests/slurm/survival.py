@@ -1,8 +1,8 @@
-"""What the tests of survival share: the training that is to survive, what stops it, and whether it came through whole.
+"""What the survival tests share: the training, what stops it, and whether it was continued exactly.
 
-A run is whole when each step of the training was taken, in order, with the loss that an uninterrupted run has there,
-by one attempt at a time, and the final weights are that run's, bit for bit. Attempts may repeat steps; how many is
-what they lost.
+A run is exact if each step of the training was taken, in order, with the loss of an uninterrupted
+run, by one attempt at a time, and the final weights are that run's, bit for bit. Attempts may
+repeat steps; the repeated steps are what they lost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SURVIVOR = SCRIPTS / "survivor.py"
 EPOCH, STEPS = 150, 450  # optimizer steps of an epoch, and of the training
 EVERY = 20  # optimizer steps between two checkpoints
 WIDTH = 32  # of the model's hidden layers
-PACE = 0.3  # seconds a step, where an attempt is slow: time enough for an event, however slow the machine
+PACE = 0.3  # seconds per step, where an attempt is slow: time enough for an event on any machine
 
 WORDS = {
     "finished": "finished",
@@ -40,17 +40,17 @@ WORDS = {
     "no-restart": "must not be restarted",
     "bad-node": "bad node",
 }
-# Two ranks, because a sum of two is the same in any order; with more, losses differ in their last digit after a
+# Two ranks, because a sum of two is the same in any order; with more, losses differ in the last digit after a
 # resume (DDP rebuilds its buckets after the first step).
 TWO_RANKS: dict[str, Any] = {"nodes": 2, "gpus-per-node": 1}
 ONE_RANK: dict[str, Any] = {"nodes": 1, "gpus-per-node": 1}
-# Without GPUs, in a partition that is not preempted: `preempt` takes all GPUs of the nodes, and passes it by.
+# Without GPUs, in a partition that is not preempted: `preempt` takes all GPUs of the nodes and leaves it alone.
 UNPREEMPTED: dict[str, Any] = {"partition": "main", "nodes": 2, "gpus-per-node": None}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step, as rank 0 wrote it down; `time` in seconds since the epoch."""
+    """One optimizer step, as recorded by rank 0; `time` in seconds since the epoch."""
 
     attempt: int
     step: int
@@ -60,7 +60,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Trained:
-    """All that a training wrote down."""
+    """All records of a training."""
 
     steps: list[Step]
     weights: str
@@ -73,13 +73,13 @@ class Trained:
         }
 
     def lost(self) -> list[int]:
-        """How many steps each attempt but the first had to repeat."""
+        """Return how many steps each attempt after the first had to repeat."""
         pairs = itertools.pairwise(self.by_attempt().values())
         return [before[-1].step + 1 - after[0].step for before, after in pairs]
 
 
 def trained(folder: Path) -> Trained:
-    """Read what the training in a run folder wrote; a folder without any is one without steps."""
+    """Read the records of the training in a run folder; without any it has no steps."""
     journal, weights = folder / "output" / "steps.jsonl", folder / "output" / "weights"
     lines = journal.read_text().splitlines() if journal.exists() else []
     steps = [Step(**json.loads(line)) for line in lines]
@@ -88,7 +88,9 @@ def trained(folder: Path) -> Trained:
 
 @lru_cache
 def reference(ranks: int, width: int) -> Trained:
-    """What the training gives where nothing interrupts it: without Slurm, and without clusterrun's script."""
+    """Return the records of an uninterrupted training, without Slurm and without clusterrun's
+    script.
+    """
     with made_once(
         f"reference-{ranks}-{width}", lambda folder: train_uninterrupted(folder, ranks, width)
     ) as folder:
@@ -106,7 +108,9 @@ def train_uninterrupted(folder: Path, ranks: int, width: int) -> None:
 
 
 def survive(desk: Desk, name: str, *, ranks: int = 2, **values: Any) -> Submitted:
-    """Submit the training; `args`, `slurm`, `checkpoint` and `requeue` are added to what all tests share."""
+    """Submit the training; `args`, `slurm`, `checkpoint` and `requeue` are added to the values that
+    all tests share.
+    """
     asked = {**(TWO_RANKS if ranks == 2 else ONE_RANK), **values.pop("slurm", {})}
     slurm = {option: value for option, value in asked.items() if value is not None}
     args = {"pace": PACE, "width": WIDTH, **values.pop("args", {})}
@@ -116,7 +120,7 @@ def survive(desk: Desk, name: str, *, ranks: int = 2, **values: Any) -> Submitte
 
 
 def reaches(run: Submitted, attempt: int, step: int, seconds: float = 240) -> None:
-    """Wait until an attempt has done a step; what its log says if it never does."""
+    """Wait until an attempt has done a step; the error shows its log."""
 
     def there() -> bool:
         return any(
@@ -130,21 +134,21 @@ def reaches(run: Submitted, attempt: int, step: int, seconds: float = 240) -> No
 
 
 def begins(run: Submitted, attempt: int, seconds: float = 240) -> None:
-    """Wait until an attempt has begun."""
+    """Wait until an attempt has started."""
     until(
         (run.folder / "events" / f"attempt-{attempt:04d}.begin").exists,
         seconds,
-        f"attempt {attempt} begins",
+        f"attempt {attempt} starts",
     )
 
 
 def hurry(run: Submitted) -> None:
-    """Let the training go on at full speed."""
+    """Let the training continue at full speed."""
     (run.folder / "output" / "hurry").touch()
 
 
 def completes(desk: Desk, run: Submitted, seconds: float = 300) -> None:
-    """Wait until a run has come to its end by itself."""
+    """Wait until a run has completed by itself."""
     assert desk.wait(run, seconds) == "COMPLETED", story(run)
 
 
@@ -154,7 +158,7 @@ def preempt(desk: Desk, run: Submitted) -> None:
 
 
 def preempt_nodes(desk: Desk, names: str) -> None:
-    """The same of any nodes, such as n[1-2]."""
+    """Let another user's job take all GPUs of nodes such as n[1-2] for a moment."""
     words = [
         "--partition=high",
         "--gpus-per-node=8",
@@ -166,65 +170,68 @@ def preempt_nodes(desk: Desk, names: str) -> None:
 
 
 def nodes(run: Submitted) -> str:
-    """The nodes of the newest attempt, as Slurm writes them."""
+    """Return the nodes of the newest attempt, in Slurm's notation."""
     return read_record(begun(run)[-1])["nodes"]
 
 
 def begun(run: Submitted) -> list[Path]:
-    """The records of the attempts' beginnings, in their order."""
+    """List the begin records of the attempts, in order."""
     return sorted((run.folder / "events").glob("attempt-*.begin"))
 
 
 def ended(run: Submitted, attempt: int) -> dict[str, str]:
-    """The record of an attempt's end; empty where it wrote none."""
+    """Return the end record of an attempt; empty if it wrote none."""
     return read_record(run.folder / "events" / f"attempt-{attempt:04d}.end")
 
 
 def causes(run: Submitted) -> list[str]:
-    """Why each attempt ended, in their order; empty for one that wrote no end."""
+    """Return the cause of each attempt's end, in order; empty for one without an end record."""
     return [ended(run, number).get("cause", "") for number in range(1, len(begun(run)) + 1)]
 
 
-def assert_ended(desk: Desk, run: Submitted, *wanted: str) -> None:
-    """The attempts ended by these causes: their records say so, and `status` says it in words."""
-    assert causes(run) == list(wanted), story(run)
-    told = desk.status(run)["attempts"]
-    assert [attempt["cause"] for attempt in told] == list(wanted)
-    for attempt, cause in zip(told, wanted, strict=True):
+def assert_ended(desk: Desk, run: Submitted, *expected: str) -> None:
+    """Assert that the attempts ended with these causes, in their records and in `status`."""
+    assert causes(run) == list(expected), story(run)
+    attempts = desk.status(run)["attempts"]
+    assert [attempt["cause"] for attempt in attempts] == list(expected)
+    for attempt, cause in zip(attempts, expected, strict=True):
         assert WORDS[cause] in attempt["summary"]
 
 
 def assert_whole(
     run: Submitted, ranks: int = 2, *, lost: int = 0, at_once: bool = False, width: int = WIDTH
 ) -> None:
-    """No step is missing, none differs from the reference, and none was taken while another attempt trained.
+    """Assert that no step is missing, none differs from the reference, and attempts did not
+    overlap.
 
-    `lost` is how many steps an attempt may have to repeat; `at_once` allows what nobody can prevent, that an attempt
-    which Slurm has lost sight of goes on for a moment beside the next one.
+    `lost` is how many steps an attempt may repeat; `at_once` allows what nobody can prevent: an
+    attempt that Slurm has lost may continue for a moment while the next one trains.
     """
-    found, wanted = trained(run.folder), reference(ranks, width)
-    loss_of = {step.step: step.loss for step in wanted.steps}
-    for attempt, steps in found.by_attempt().items():
+    records, expected = trained(run.folder), reference(ranks, width)
+    loss_of = {step.step: step.loss for step in expected.steps}
+    for attempt, steps in records.by_attempt().items():
         numbers = [step.step for step in steps]
         assert numbers == list(range(numbers[0], numbers[-1] + 1)), (
             f"attempt {attempt} skipped a step"
         )
-    assert found.steps[0].step == 1
-    assert max(step.step for step in found.steps) == wanted.steps[-1].step
-    assert all(0 <= steps <= lost for steps in found.lost()), (
-        f"steps lost: {found.lost()}\n{story(run)}"
+    assert records.steps[0].step == 1
+    assert max(step.step for step in records.steps) == expected.steps[-1].step
+    assert all(0 <= steps <= lost for steps in records.lost()), (
+        f"steps lost: {records.lost()}\n{story(run)}"
     )
-    differing = [step for step in found.steps if step.loss != loss_of[step.step]]
+    differing = [step for step in records.steps if step.loss != loss_of[step.step]]
     assert not differing, (
         f"first of {len(differing)}: {differing[0]}, {loss_of[differing[0].step]} uninterrupted"
     )
-    assert found.weights == wanted.weights
+    assert records.weights == expected.weights
     if not at_once:
-        assert_one_at_a_time(found)
+        assert_one_at_a_time(records)
 
 
 def assert_one_at_a_time(found: Trained) -> None:
-    """An attempt's first step comes after the last step of the one before, also by the clock."""
+    """Assert that an attempt's first step comes after the last step of the previous one, also by
+    the clock.
+    """
     attempts = [step.attempt for step in found.steps]
     assert attempts == sorted(attempts)
     times = [step.time for step in found.steps]
@@ -232,16 +239,16 @@ def assert_one_at_a_time(found: Trained) -> None:
 
 
 def story(run: Submitted) -> str:
-    """All that a run left behind in words, for the message of a failed test: the newest log first."""
+    """Return all that a run left behind, for the message of a failed test: the newest log first."""
     logs = sorted((run.folder / "logs").glob("*"), reverse=True)
     files = [*logs, *sorted((run.folder / "events").glob("*"))]
     files += [run.folder / "ledger"] if (run.folder / "ledger").exists() else []
-    told = "\n".join(f"== {path.name}\n{path.read_text(errors='replace')}" for path in files)
-    return f"{shlex.quote(str(run.folder))}\n{told}"
+    texts = "\n".join(f"== {path.name}\n{path.read_text(errors='replace')}" for path in files)
+    return f"{shlex.quote(str(run.folder))}\n{texts}"
 
 
 def processes_of(run: Submitted, attempt: int) -> list[int]:
-    """All processes that an attempt has on any machine, found by the environment they were given."""
+    """List all processes of an attempt on any machine, identified by their environment."""
     marks = {
         f"CLUSTERRUN_RUN_ID={run.run_id}".encode(),
         f"CLUSTERRUN_ATTEMPT={attempt:04d}".encode(),
@@ -255,7 +262,7 @@ def processes_of(run: Submitted, attempt: int) -> list[int]:
 
 
 def trainers_of(run: Submitted, attempt: int) -> list[int]:
-    """The trainers and launchers of an attempt that live on any machine."""
+    """List the live training processes and launchers of an attempt on any machine."""
     return [
         process
         for process in processes_of(run, attempt)
@@ -271,6 +278,6 @@ def name_of(process: int) -> str:
 
 
 def checkpoints(run: Submitted) -> list[str]:
-    """The names of the published checkpoints, the newest last."""
+    """List the names of the published checkpoints, the newest last."""
     names = [path.parent.name for path in run.folder.glob("checkpoints/step-*/manifest.json")]
     return sorted(names, key=lambda name: tuple(reversed(name.split("-")[1:])))

@@ -1,4 +1,4 @@
-"""The cluster of the tests is what they take it for."""
+"""The cluster of the tests behaves as the tests assume."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.slurm.cluster import Cluster, CommandFailed, CommandTimedOut, wait_un
 
 
 def batch(cluster: Cluster, body: str, *options: str, user: str = "alice") -> str:
-    """Submit a script, return its job id; its output goes to the home folder."""
+    """Submit a script and return its job id; its output goes to the home folder."""
     script = "#!/bin/bash\n" + body
     return cluster.run_as(user, ["sbatch", "--parsable", *options], input=script).stdout.strip()
 
@@ -23,7 +23,7 @@ def output(cluster: Cluster, job: str) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def test_four_nodes_wait_for_jobs(cluster: Cluster) -> None:
+def test_four_nodes_are_idle_at_the_start(cluster: Cluster) -> None:
     """The fixture's nodes are idle, and have eight GPUs each."""
     shown = cluster.run_as("alice", ["sinfo", "-hp", "main", "-No", "%N %t %G"]).stdout
     assert shown.splitlines() == [f"n{i} idle gpu:fake:8" for i in (1, 2, 3, 4)]
@@ -38,7 +38,7 @@ def test_tasks_run_as_the_user_on_every_node(cluster: Cluster) -> None:
 
 
 def test_python_of_the_tests_runs_on_a_node(cluster: Cluster) -> None:
-    """This interpreter and its packages can be used by alice, wherever they are installed."""
+    """This interpreter and its packages are usable by alice, wherever they are installed."""
     python = Path(sys.prefix) / "bin" / "python"
     code = "import accelerate, tests.slurm.cluster; print(accelerate.__version__)"
     root = str(Path(__file__).parents[2])
@@ -46,7 +46,7 @@ def test_python_of_the_tests_runs_on_a_node(cluster: Cluster) -> None:
 
 
 def test_homes_are_private_and_scratch_is_shared(cluster: Cluster) -> None:
-    """Bob can read what alice puts into scratch, and nothing in her home."""
+    """Bob can read alice's files in scratch, and nothing in her home."""
     for folder in (cluster.home("alice"), cluster.scratch):
         cluster.run_as("alice", ["sh", "-c", "echo hers >letter"], cwd=folder)
     assert cluster.run_as("bob", ["cat", cluster.scratch / "letter"]).stdout == "hers\n"
@@ -55,7 +55,7 @@ def test_homes_are_private_and_scratch_is_shared(cluster: Cluster) -> None:
 
 
 def test_every_machine_has_its_own_tmp(cluster: Cluster) -> None:
-    """A file that one node puts into /tmp is not there on another."""
+    """A file in /tmp of one node does not exist on another."""
     cluster.run_as("alice", ["srun", "-w", "n1", "touch", "/tmp/mark"])
     assert cluster.run_as("alice", ["srun", "-w", "n1", "ls", "/tmp/mark"]).stdout
     assert cluster.run_as("alice", ["srun", "-w", "n2", "ls", "/tmp/mark"], check=False).returncode
@@ -63,7 +63,7 @@ def test_every_machine_has_its_own_tmp(cluster: Cluster) -> None:
 
 
 def test_the_machine_outside_is_unchanged() -> None:
-    """The users are known in the cluster only."""
+    """The users exist in the cluster only."""
     before = Path("/etc/passwd").read_bytes()
     with Cluster.start(accounting=False, nodes=1, gpus=0) as small:
         assert Path("/etc/passwd").read_bytes() == before
@@ -72,9 +72,9 @@ def test_the_machine_outside_is_unchanged() -> None:
 
 
 def test_a_preempted_job_runs_again(cluster: Cluster) -> None:
-    """A job in a low partition makes way for one in high, and is started a second time after it."""
+    """A job in a low partition is preempted for one in high, and starts a second time after it."""
     body = "echo run ${SLURM_RESTART_COUNT:-0}; sleep 300"
-    # in low a grace of 15 s would come first; low0 has none
+    # low would have a grace of 15 s; low0 has none
     low = batch(cluster, body, "-plow0", "-N4", "--exclusive", "--open-mode=append")
     wait_until(lambda: "run 0" in output(cluster, low), 60, "the first run")
     batch(cluster, "true", "-phigh", "-N4", "--exclusive")
@@ -82,8 +82,8 @@ def test_a_preempted_job_runs_again(cluster: Cluster) -> None:
     assert "DUE TO PREEMPTION" in output(cluster, low)
 
 
-def test_a_job_outlives_its_crashed_node(cluster: Cluster) -> None:
-    """A job whose node lost its power is accounted NODE_FAIL, and runs again elsewhere."""
+def test_a_job_of_a_crashed_node_runs_again(cluster: Cluster) -> None:
+    """A job whose node lost its power is accounted as NODE_FAIL, and runs again elsewhere."""
     body = "echo on $SLURMD_NODENAME; sleep 300"
     job = batch(cluster, body, "-N1", "-x", "n3,n4", "--open-mode=append")
     wait_until(lambda: "on n" in output(cluster, job), 60, "the first run")
@@ -97,8 +97,8 @@ def test_a_job_outlives_its_crashed_node(cluster: Cluster) -> None:
 
 
 def test_a_cancelled_job_leaves_no_process(cluster: Cluster) -> None:
-    """What runs on a node is seen there, and is gone after scancel."""
-    # exec: a child that bash forks while linuxproc walks the tree of its processes is overlooked, and lives on
+    """A job's processes are visible on its node, and gone after scancel."""
+    # exec: a child that bash forks while linuxproc walks its process tree is overlooked, and survives
     job = batch(cluster, "exec srun sleep 302", "-wn1")
     wait_until(
         lambda: {"srun sleep 302", "/usr/bin/sleep 302"} <= set(cluster.processes("n1")), 60, "both"
@@ -112,17 +112,17 @@ def reaches_controller(cluster: Cluster, node: str) -> bool:
     return cluster.run_on(node, connect, check=False).returncode == 0
 
 
-def test_a_node_without_cable_is_alone(cluster: Cluster) -> None:
-    """A node that was cut off reaches the controller again when it is healed."""
+def test_a_node_without_a_cable_is_isolated(cluster: Cluster) -> None:
+    """A disconnected node reaches the controller again once it is reconnected."""
     assert reaches_controller(cluster, "n4")
     cluster.cut("n4")
     assert not reaches_controller(cluster, "n4")
     cluster.heal("n4")
-    wait_until(lambda: reaches_controller(cluster, "n4"), 60, "the way back")
+    wait_until(lambda: reaches_controller(cluster, "n4"), 60, "the reconnected node")
 
 
-def test_daemons_can_be_ended_and_started(cluster: Cluster) -> None:
-    """Without slurmdbd sacct fails, a killed slurmctld knows its jobs again when it is back."""
+def test_daemons_can_be_stopped_and_started(cluster: Cluster) -> None:
+    """Without slurmdbd sacct fails; a killed slurmctld knows its jobs again after its restart."""
     job = batch(cluster, "sleep 300")
     cluster.wait_state(job, "RUNNING")
     cluster.stop_daemon("slurmdbd")
@@ -134,7 +134,7 @@ def test_daemons_can_be_ended_and_started(cluster: Cluster) -> None:
 
 
 def test_slurmd_can_be_killed_alone(cluster: Cluster) -> None:
-    """A job's processes live on without slurmd, and it is started again."""
+    """A job's processes survive without slurmd, and slurmd can be started again."""
     job = batch(cluster, "sleep 305", "-wn2")
     cluster.wait_state(job, "RUNNING")
     wait_until(lambda: "sleep 305" in cluster.processes("n2"), 20)
@@ -143,33 +143,33 @@ def test_slurmd_can_be_killed_alone(cluster: Cluster) -> None:
     cluster.start_slurmd("n2")
 
 
-def test_a_command_that_hangs_is_ended(cluster: Cluster) -> None:
-    """A command that overstays its time is told of, and leaves nothing behind."""
+def test_a_command_that_hangs_is_killed(cluster: Cluster) -> None:
+    """A command that exceeds its timeout is reported, and leaves no process behind."""
     with pytest.raises(CommandTimedOut, match="so far"):
         cluster.run_as("alice", ["sh", "-c", "echo so far; sleep 303"], timeout=1)
     wait_until(lambda: "sleep 303" not in cluster.processes("login"), 10)
 
 
 def test_a_signal_reaches_the_command_itself(cluster: Cluster) -> None:
-    """What a test sends to a user's process is handled there."""
-    trap = "trap 'echo heard; exit 3' INT; echo ready; while :; do sleep 0.1; done"
+    """A user's process handles the signals that a test sends."""
+    trap = "trap 'echo received; exit 3' INT; echo ready; while :; do sleep 0.1; done"
     with cluster.popen_as("alice", ["bash", "-c", trap]) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(2)
-        assert process.communicate(timeout=10)[0] == "heard\n"
+        assert process.communicate(timeout=10)[0] == "received\n"
     assert process.returncode == 3
 
 
-def test_without_accounting_sacct_says_so(cluster_without_accounting: Cluster) -> None:
+def test_without_accounting_sacct_fails(cluster_without_accounting: Cluster) -> None:
     """A cluster without slurmdbd runs jobs and has no history."""
     cluster_without_accounting.run_as("alice", ["srun", "true"])
     with pytest.raises(CommandFailed):
         cluster_without_accounting.run_as("alice", ["sacct"])
 
 
-def test_cgroup_ends_what_a_task_left(cluster_with_cgroup: Cluster) -> None:
-    """Where processes are tracked by cgroup, even one that became a daemon ends with its step."""
+def test_cgroup_tracking_ends_daemonized_processes(cluster_with_cgroup: Cluster) -> None:
+    """With cgroup tracking, even a process that became a daemon ends with its step."""
     leave = "setsid sh -c 'sleep 304 & :' ; sleep 1"
     cluster_with_cgroup.run_as("alice", ["srun", "-wn1", "bash", "-c", leave])
     wait_until(lambda: cluster_with_cgroup.processes("n1") == [], 60, "an empty node")
@@ -186,8 +186,8 @@ def closed_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_a_closed_folder_is_reached_and_stays_closed(closed_folder: Path) -> None:
-    """What is named to be bound can be run by alice on a node, though outside she may not."""
+def test_a_bound_folder_can_be_reached_on_a_node_only(closed_folder: Path) -> None:
+    """Alice can run a program of a bound folder on a node, although she cannot outside the cluster."""
     with Cluster.start(accounting=False, nodes=1, gpus=0, bind=[closed_folder]) as small:
         program = closed_folder / "sub" / "program"
         assert small.run_as("alice", ["srun", program]).stdout == "reached\n"

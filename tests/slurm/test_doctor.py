@@ -1,4 +1,6 @@
-"""`doctor` on a real cluster: accounting on, off and broken, and a job that looks at two nodes. Takes 15 seconds."""
+"""`doctor` on a real cluster: accounting on, off and broken, and a job that checks two nodes. Takes
+15 seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from tests.slurm.desk import CLUSTERRUN, Desk, until
 
 
 def found(desk: Desk, *words: str, code: int = 0) -> dict[str, list[dict[str, Any]]]:
-    """What doctor finds, by topic; its exit code is asserted."""
+    """Return doctor's findings by topic; its exit code is asserted."""
     answer = desk.cli("doctor", "--json", *words, check=False, timeout=90)
     assert answer.returncode == code, answer.stdout + answer.stderr
     topics: dict[str, list[dict[str, Any]]] = {}
@@ -21,7 +23,7 @@ def found(desk: Desk, *words: str, code: int = 0) -> dict[str, list[dict[str, An
 
 
 def test_a_cluster_with_accounting(cluster: Cluster) -> None:
-    """What Slurm allows is told, the run root is where the profile says, and nothing is a problem."""
+    """Slurm's settings are reported, the run root is that of the profile, and nothing is a problem."""
     desk = Desk(cluster, "alice")
     topics = found(desk)
     (accounting,) = topics["accounting"]
@@ -38,8 +40,8 @@ def test_a_cluster_with_accounting(cluster: Cluster) -> None:
     assert gone["message"] == "gpu, set in the profile, does not exist"
 
 
-def test_a_node_where_no_job_may_be_queued_from(cluster: Cluster) -> None:
-    """AllocNodes without this machine closes a partition, by Slurm's own word and by the doctor's."""
+def test_a_partition_that_this_machine_may_not_use(cluster: Cluster) -> None:
+    """AllocNodes without this machine closes a partition, for Slurm and for the doctor."""
     desk = Desk(cluster, "alice")
     cluster.run_on("ctl", ["scontrol", "update", "PartitionName=fixed", "AllocNodes=n1"])
     try:
@@ -55,7 +57,7 @@ def test_a_node_where_no_job_may_be_queued_from(cluster: Cluster) -> None:
 
 
 def test_without_accounting(cluster_without_accounting: Cluster) -> None:
-    """Off is a warning, by sacct's own words."""
+    """Disabled accounting is a warning, in sacct's words."""
     (accounting,) = found(Desk(cluster_without_accounting, "alice"))["accounting"]
     assert (accounting["verdict"], accounting["message"].partition(":")[0]) == (
         "warning",
@@ -64,7 +66,7 @@ def test_without_accounting(cluster_without_accounting: Cluster) -> None:
 
 
 def test_with_slurmdbd_killed(cluster: Cluster) -> None:
-    """Configured and broken is a problem, and told from off."""
+    """Accounting that is configured and broken is a problem, unlike disabled accounting."""
     cluster.kill_daemon("slurmdbd")
     try:
         (accounting,) = found(Desk(cluster, "alice"), code=1)["accounting"]
@@ -76,8 +78,10 @@ def test_with_slurmdbd_killed(cluster: Cluster) -> None:
     )
 
 
-def test_on_the_nodes(cluster: Cluster) -> None:
-    """Two nodes answer over the shared folder, agree on the time, have Python, and meet; nothing of the job is left."""
+def test_two_nodes_are_checked_by_a_job(cluster: Cluster) -> None:
+    """They share the folder, agree on the time, have Python, and reach each other; nothing of the
+    job is left.
+    """
     desk = Desk(cluster, "alice")
     topics = found(desk, "--on-nodes", "--timeout", "60", "--set", "slurm.gpus-per-node=2")
     assert [one["verdict"] for one in topics["shared folder"] + topics["clock"]] == ["ok"] * 4
@@ -100,7 +104,7 @@ def test_on_the_nodes(cluster: Cluster) -> None:
 
 
 def test_nothing_is_left_in_the_queue(cluster: Cluster) -> None:
-    """A job that does not begin in time, or is interrupted while it waits, is cancelled."""
+    """A job that does not start in time, or is interrupted while pending, is cancelled."""
     desk = Desk(cluster, "alice")
     desk.write_site()
     later = ["--on-nodes", "--set", "slurm.begin=now+1hour"]
@@ -110,16 +114,16 @@ def test_nothing_is_left_in_the_queue(cluster: Cluster) -> None:
         typed.send_signal(signal.SIGINT)
         assert typed.wait(30) == 130
     assert desk.jobs() == []
-    (told,) = found(desk, *later, "--timeout", "2")["on nodes"]
-    assert (told["verdict"], told["message"]) == (
+    (finding,) = found(desk, *later, "--timeout", "2")["on nodes"]
+    assert (finding["verdict"], finding["message"]) == (
         "warning",
         "the job did not start in time (BeginTime) and was cancelled",
     )
     assert desk.jobs() == []
 
 
-def test_a_first_profile(cluster: Cluster) -> None:
-    """What --write-profile writes on this cluster is a profile: it validates under a spec, and is not overwritten."""
+def test_a_written_profile_is_valid(cluster: Cluster) -> None:
+    """The profile of --write-profile validates together with a spec, and is not overwritten."""
     desk = Desk(cluster, "alice")
     env = {"SCRATCH": str(desk.run_root)}
     cluster.run_as("alice", ["mkdir", "-p", str(desk.run_root)])

@@ -1,6 +1,8 @@
-"""A run that goes from four nodes to two and back trains as if it had never been stopped: by itself, or by a person.
+"""A run that changes from four nodes to two and back, by itself or by a user, trains like an
+uninterrupted one.
 
-Budget: 2 minutes alone on two cores; the others are run by `make extended`. tests/training/test_world_size.py has every other way to change.
+Budget: 2 minutes alone on two cores; the others are run by `make extended`.
+tests/training/test_world_size.py has every other way to change.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ HOLDS = {"0001": 3, "0002": 7}  # the steps at which the first two attempts wait
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[float, float, list[int]]]:
-    """What one process trains that adds up as many batches, without Slurm and without a stop."""
+    """The training of one process with the same batch size, without Slurm and without a stop."""
     root = tmp_path_factory.mktemp("whole")
     only = plan(root / "whole", 1, None)
     (root / "plan").write_text(json.dumps([only | {"environment": {}}]))
@@ -61,14 +63,14 @@ def submit(
 
 
 def folder_for(desk: Desk, name: str) -> Path:
-    """A folder of the user's, where the training writes what it did."""
+    """Make a folder of the user's, into which the training writes its records."""
     folder = desk.cluster.home(desk.user) / name
     desk.cluster.run_as(desk.user, ["mkdir", "-p", str(folder)])
     return folder
 
 
 def set_nodes(desk: Desk, names: str, state: str) -> None:
-    """Take nodes away, by `drain`, or give them back, by `resume`."""
+    """Remove nodes, by `drain`, or return them, by `resume`."""
     words = [
         "scontrol",
         "update",
@@ -79,10 +81,12 @@ def set_nodes(desk: Desk, names: str, state: str) -> None:
     desk.cluster.run_on("ctl", words)
 
 
-def assert_the_same(
+def assert_equal_training(
     run: Submitted, folder: Path, whole: dict[int, tuple[float, float, list[int]]]
 ) -> None:
-    """Every step has the samples, the learning rate and, within rounding, the loss of the uninterrupted training."""
+    """Assert that every step has the samples, the learning rate and, up to rounding, the loss of
+    the uninterrupted training.
+    """
     found = trained(folder)
     assert list(found) == list(whole) == list(range(STEPS)), story(run)
     assert [step[2] for step in found.values()] == [step[2] for step in whole.values()]
@@ -93,7 +97,9 @@ def assert_the_same(
 
 
 def shares(run: Submitted) -> list[tuple[int, int]]:
-    """With how many processes, and how many batches of each a step, the checkpoints were saved."""
+    """Return with how many processes, and how many batches of each per step, the checkpoints were
+    saved.
+    """
     manifests = [
         json.loads(path.read_text())
         for path in sorted(run.folder.glob("checkpoints/*/manifest.json"))
@@ -102,7 +108,7 @@ def shares(run: Submitted) -> list[tuple[int, int]]:
 
 
 def waits(run: Submitted, attempt: str) -> bool:
-    """Whether an attempt has come to where it holds, or is over."""
+    """Return whether an attempt has reached the step at which it waits, or has ended."""
     seen = run.folder / "seen" / "rank-0"
     text = seen.read_text() if seen.exists() else ""
     return (
@@ -114,7 +120,9 @@ def waits(run: Submitted, attempt: str) -> bool:
 def test_a_run_shrinks_and_grows(
     cluster: Cluster, whole: dict[int, tuple[float, float, list[int]]]
 ) -> None:
-    """Where two of its nodes are not given again, a smaller job goes on with the run, and then one with all of them."""
+    """If two of its nodes are not available again, a smaller job continues the run, and then one
+    with all nodes.
+    """
     desk = Desk(cluster, "alice")
     folder = folder_for(desk, "shrinking")
     run = submit(desk, Strategy(), folder, requeue={"shrink_to": 2, "shrink_after": "8s"})
@@ -129,7 +137,7 @@ def test_a_run_shrinks_and_grows(
     desk.cli("requeue", run.run_id)
     completes(desk, run)
     assert run.ends() == ["requeue", "requeue", "finished"], story(run)
-    assert_the_same(run, folder, whole)
+    assert_equal_training(run, folder, whole)
     assert shares(run) == [(4, 1), (2, 2)]
     first, second, third = (read_record(path) for path in begun(run))
     assert (first["job_id"], second["job_id"]) == (run.job_id, smaller)
@@ -139,10 +147,10 @@ def test_a_run_shrinks_and_grows(
 
 
 @pytest.mark.extended
-def test_a_range_takes_what_slurm_gives(
+def test_a_node_range_uses_the_available_nodes(
     cluster: Cluster, whole: dict[int, tuple[float, float, list[int]]]
 ) -> None:
-    """Of `nodes: 2-4` it begins with the two that there are, and comes back with four."""
+    """With `nodes: 2-4` it starts on two available nodes, and continues on four."""
     desk = Desk(cluster, "alice")
     folder = folder_for(desk, "ranging")
     set_nodes(desk, "n[3-4]", "drain")
@@ -156,16 +164,16 @@ def test_a_range_takes_what_slurm_gives(
     desk.cli("requeue", run.run_id)
     completes(desk, run)
     assert run.ends() == ["requeue", "requeue", "finished"], story(run)
-    assert_the_same(run, folder, whole)
+    assert_equal_training(run, folder, whole)
     assert shares(run) == [(2, 2), (4, 1)]
 
 
 @pytest.mark.extended
 @pytest.mark.parametrize("strategy", [Strategy(), Strategy(2)], ids=["ddp", "zero2"])
-def test_four_nodes_two_and_four_again(
+def test_resume_changes_the_number_of_nodes(
     cluster: Cluster, whole: dict[int, tuple[float, float, list[int]]], strategy: Strategy
 ) -> None:
-    """`resume --set slurm.nodes=` changes the nodes, and neither samples, learning rates nor losses of any step."""
+    """`resume --set slurm.nodes=` changes neither samples, learning rates nor losses of any step."""
     desk = Desk(cluster, "alice")
     folder = folder_for(desk, f"elastic-{strategy.distributed_type}")
     run = submit(desk, strategy, folder)
@@ -180,5 +188,5 @@ def test_four_nodes_two_and_four_again(
         desk.cli("resume", run.run_id, "--set", f"slurm.nodes={nodes}")
     completes(desk, run)
     assert run.ends() == ["stop", "stop", "finished"], story(run)
-    assert_the_same(run, folder, whole)
+    assert_equal_training(run, folder, whole)
     assert shares(run) == [(4, 1), (2, 2)]

@@ -1,6 +1,7 @@
-"""Every command on a real cluster, with accounting on, off and broken: the answers are the same, and as their schemas say.
+"""Every command on a real cluster, with accounting on, off and broken: the answers are the same and
+match their schemas.
 
-Budget: 60 s. Four runs, one in each state that matters, are asked everything, and then told everything.
+Budget: 60 s. Four runs, one in each relevant state, are queried with all commands, then changed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ STATES = {"well": "COMPLETED", "ill": "FAILED", "waits": "PENDING", "runs": "RUN
 
 @contextmanager
 def accounting(request: pytest.FixtureRequest, how: str) -> Iterator[Desk]:
-    """A desk on a cluster whose accounting is on, off, or broken for as long."""
+    """A desk on a cluster whose accounting is on, off, or broken for now."""
     name = "cluster_without_accounting" if how == "off" else "cluster"
     cluster: Cluster = request.getfixturevalue(name)
     if how == "broken":
@@ -34,7 +35,7 @@ def accounting(request: pytest.FixtureRequest, how: str) -> Iterator[Desk]:
 
 
 def runs_of(desk: Desk, how: str) -> dict[str, Submitted]:
-    """One run that finishes, one that fails, one that waits, one that runs."""
+    """One run that finishes, one that fails, one that is pending, one that runs."""
     runs = {
         "well": desk.submit("well", command="true"),
         "ill": desk.submit("ill", command="echo a word; exit 3", requeue={"crashes": 0}),
@@ -48,7 +49,7 @@ def runs_of(desk: Desk, how: str) -> dict[str, Submitted]:
 
 
 def ask(desk: Desk, command: str, *words: str, code: int = 0) -> Any:
-    """Type a command with `--json`, and hold its answer against the schema."""
+    """Type a command with `--json`, and check its answer against the schema."""
     done = desk.cli(command, *words, "--json", check=False)
     assert done.returncode == code, (command, words, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
@@ -60,8 +61,8 @@ def ask(desk: Desk, command: str, *words: str, code: int = 0) -> Any:
 
 
 @pytest.mark.parametrize("how", [pytest.param("on", marks=pytest.mark.extended), "off", "broken"])
-def test_every_command(request: pytest.FixtureRequest, how: str) -> None:
-    """What needs no accounting does not miss it."""
+def test_every_command_answers_without_accounting(request: pytest.FixtureRequest, how: str) -> None:
+    """Commands that need no accounting work without it."""
     with accounting(request, how) as desk:
         runs = runs_of(desk, how)
         _look(desk, runs, f"sweep-{how}")

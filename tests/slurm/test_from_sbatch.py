@@ -1,7 +1,8 @@
-"""An old sbatch script and the spec that is made of it ask a real Slurm for the same, and start the same.
+"""An old sbatch script and the spec made from it request the same from a real Slurm, and start the
+same.
 
-In the place of accelerate, torchrun and python stands a program that writes down its words, its environment and its
-job. All jobs, old and new, are in the queue at once. This file may take 45 seconds.
+A program that records its words, its environment and its job replaces accelerate, torchrun and
+python. All jobs, old and new, are in the queue at once. This file may take 45 seconds.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ import yaml
 from tests.slurm.desk import CHECKOUT, CLUSTERRUN, SCRIPTS, Desk, Submitted, until
 
 OLD = CHECKOUT / "tests" / "sbatch_scripts"
-# Each script with the word behind which its own arguments begin.
+# Each script with the word after which its own arguments start.
 NAMES = {
     "accelerate_multinode": "train.py", "accelerate_escaped_rank": "train.py", "torchrun_c10d": "multinode_torchrun.py",
     "single_gpu": "train.py", "array_sweep": "train.py", "launcher_array": "train.py", "bash_c_exports": "train.py",
     "apptainer": "exec",
 }  # fmt: skip
 
-# What the new run has, and the old one had not, or otherwise: on purpose.
+# What only the new run has, or has with another value, on purpose.
 INTENDED = {
-    # where the ranks meet: the job script says it to the launcher itself
+    # where the ranks meet: the job script passes it to the launcher itself
     "MASTER_ADDR", "MASTER_PORT", "NODE_RANK",
-    # what only built the launcher's command line
+    # used only to build the launcher's command line
     "GPUS_PER_NODE", "LAUNCHER", "SCRIPT", "SCRIPT_ARGS", "CMD",
-    # the submitting shell's own, of which nothing arrives in the new job, and what a login on the node sets
+    # the submitting shell's own, which does not reach the new job, and what a login on the node sets
     "OLDPWD", "SHLVL", "PATH", "MAIL", "TERM", "SCRATCH", "HOSTNAME",
     # which of a node's GPUs Slurm chose
     "CUDA_VISIBLE_DEVICES", "ZE_AFFINITY_MASK",
@@ -47,7 +48,7 @@ _OTHERS = re.compile(r"(SLURM|SRUN|SBATCH|CLUSTERRUN|PMI|PMIX|ROCR|GPU_DEVICE|BA
 
 @dataclass(frozen=True)
 class Record:
-    """One process that was started, as it wrote it down."""
+    """One process that was started, as it recorded itself."""
 
     node: int
     argv: list[str]
@@ -73,15 +74,17 @@ class Record:
 
 @dataclass(frozen=True)
 class Pair:
-    """What the old script started, and what the run of its spec started: a list for each task of the array."""
+    """What the old script started, and what the run of its spec started: a list for each task of
+    the array.
+    """
 
     old: list[Record]
     new: list[Record]
-    told: str
+    report: str
 
 
 def records_of(folder: Path, wanted: str) -> list[Record]:
-    """What the processes of a job, or of all tasks of an array, wrote down."""
+    """Return the records of the processes of a job, or of all tasks of an array."""
     found = []
     for path in sorted(folder.glob("[0-9]*")):
         job, node, _ = path.name.split(".")
@@ -102,7 +105,9 @@ def records_of(folder: Path, wanted: str) -> list[Record]:
 
 @pytest.fixture(scope="module")
 def project(desk: Desk) -> Path:
-    """A user's folder with the old scripts, a training script for accelerate, and an environment of stand-ins."""
+    """A user's folder with the old scripts, a training script for accelerate, and an environment of
+    stand-ins.
+    """
     home = desk.cluster.home("alice")
     project, records = home / "project", desk.cluster.scratch / "records"
     for folder in (project / "configs", records):
@@ -131,7 +136,7 @@ def project(desk: Desk) -> Path:
 
 @pytest.fixture(scope="module")
 def shell(desk: Desk) -> dict[str, str]:
-    """The shell that the old scripts are submitted from, with an environment of stand-ins active."""
+    """The shell that submits the old scripts, with an environment of stand-ins active."""
     venv = desk.cluster.home("alice") / "envs" / "train"
     desk.write_site()
     return {"TERM": "xterm", "VIRTUAL_ENV": str(venv), "PATH": f"{venv}/bin:/usr/bin:/bin",
@@ -158,8 +163,8 @@ def pairs(desk: Desk, project: Path, shell: dict[str, str]) -> dict[str, Pair]:
         )
     until(lambda: not desk.jobs(), 90, "all jobs have ended")
     records = desk.cluster.scratch / "records"
-    return {name: Pair(records_of(records, old), records_of(records, run.job_id), told)
-           for name, (old, run, told) in started.items()}  # fmt: skip
+    return {name: Pair(records_of(records, old), records_of(records, run.job_id), report)
+           for name, (old, run, report) in started.items()}  # fmt: skip
 
 
 def both(desk: Desk, project: Path, name: str, shell: dict[str, str]) -> tuple[str, Submitted, str]:
@@ -167,15 +172,15 @@ def both(desk: Desk, project: Path, name: str, shell: dict[str, str]) -> tuple[s
     submit = ["sbatch", "--parsable", f"{name}.sh"]
     old = desk.cluster.run_as("alice", submit, cwd=project, env=shell).stdout.strip()
     init = [CLUSTERRUN, "init", "--from-sbatch", f"{name}.sh", "-o", f"{name}.yaml"]
-    told = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
+    report = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
     answer = desk.cluster.run_as(
         "alice", [CLUSTERRUN, "submit", "--json", f"{name}.yaml"], cwd=project, env=shell
     )
-    return old, Desk.submitted(answer), told
+    return old, Desk.submitted(answer), report
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_same_is_started(pairs: dict[str, Pair], name: str) -> None:
+def test_script_and_spec_start_the_same(pairs: dict[str, Pair], name: str) -> None:
     """Each node runs the same program with the same words, in the same folder."""
     pair = pairs[name]
     assert pair.old, "the old script started nothing"
@@ -188,20 +193,20 @@ def test_the_same_is_started(pairs: dict[str, Pair], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_slurm_is_asked_for_the_same(pairs: dict[str, Pair], name: str) -> None:
-    """The job has the same nodes, CPUs, memory, GPUs, time, partition and array, as scontrol shows it."""
+def test_script_and_spec_request_the_same_of_slurm(pairs: dict[str, Pair], name: str) -> None:
+    """The job has the same nodes, CPUs, memory, GPUs, time, partition and array in scontrol."""
     keys = ("TRES", "NumNodes", "NumCPUs", "TimeLimit", "Partition", "Account", "MinMemoryNode", "ArrayTaskThrottle",
             "OverSubscribe", "Features")  # fmt: skip
-    asked = [
+    requests = [
         {tuple((key, one.job.get(key)) for key in keys) for one in side}
         for side in (pairs[name].old, pairs[name].new)
     ]
-    assert asked[1] == asked[0]
+    assert requests[1] == requests[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_environment_is_the_same(pairs: dict[str, Pair], name: str) -> None:
-    """Every variable is the same, but for those that are meant to differ."""
+def test_script_and_spec_have_the_same_environment(pairs: dict[str, Pair], name: str) -> None:
+    """Every variable is the same, except those that must differ."""
     old, new = (
         min(side, key=lambda one: (one.node, one.argv)).environment
         for side in (pairs[name].old, pairs[name].new)
@@ -215,8 +220,8 @@ def test_the_environment_is_the_same(pairs: dict[str, Pair], name: str) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in NAMES if "accelerate" in name or name == "launcher_array"]
 )
-def test_accelerate_is_told_the_same(pairs: dict[str, Pair], name: str) -> None:
-    """As many machines and processes, in the same precision; and each machine has a rank of its own."""
+def test_script_and_spec_configure_accelerate_alike(pairs: dict[str, Pair], name: str) -> None:
+    """As many machines and processes, in the same precision; and each machine has a distinct rank."""
     pair = pairs[name]
     for flag in ("--num_machines", "--num_processes"):
         assert {one.flag(flag) for one in pair.new} == {one.flag(flag) for one in pair.old}
@@ -229,13 +234,15 @@ def test_accelerate_is_told_the_same(pairs: dict[str, Pair], name: str) -> None:
     ]
 
 
-def test_mistakes_that_were_told_are_true(desk: Desk, project: Path, faulty: list[Record]) -> None:
-    """What is told of an old script happens to it: two launchers a node, each of them machine 0, without its modules."""
+def test_reported_mistakes_happen(desk: Desk, project: Path, faulty: list[Record]) -> None:
+    """The reported mistakes of an old script happen: two launchers per node, each of them machine
+    0, without its modules.
+    """
     shell = {"PATH": f"{Path(CLUSTERRUN).parent}:/usr/bin:/bin"}
     init = [CLUSTERRUN, "init", "--from-sbatch", "accelerate_unescaped_rank.sh", "-o", "-"]
-    told = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
+    report = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
     assert [
-        name in told
+        name in report
         for name in (":6: launchers: ", ":24: node-rank: ", ":16: set-e: ", ":14: port: ")
     ] == [True] * 4
     assert sorted(one.node for one in faulty) == [0, 0, 1, 1]

@@ -1,4 +1,6 @@
-"""GPUs of a type that begins with a digit are trained on; GPUs that a spec does not request are named."""
+"""GPUs of a type whose name starts with a digit are used; GPUs that a spec does not request are
+reported.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ def desk() -> Iterator[Desk]:
         yield Desk(cluster, "alice")
 
 
-def test_a_job_with_gpus_of_such_a_type(desk: Desk) -> None:
-    """As many ranks as GPUs, in each of sbatch's ways, and none of them on CPUs."""
+def test_gpus_of_a_type_that_starts_with_a_digit(desk: Desk) -> None:
+    """As many ranks as GPUs, in each of sbatch's notations, and none of them on CPUs."""
     script = desk.write("world.py", SCRIPT)
     runs = [desk.submit(f"gpus-{number}", script=str(script), slurm=slurm) for number, slurm in enumerate(
         [{"gres": "gpu:3090:2"}, {"gpus-per-node": "3090:2"}, {"gpus": "3090:2"}])]  # fmt: skip
@@ -33,7 +35,9 @@ def test_a_job_with_gpus_of_such_a_type(desk: Desk) -> None:
 
 
 def test_a_job_on_cpus_that_holds_gpus(desk: Desk) -> None:
-    """An exclusive job has the node's GPUs: it is told that it does not use them, unless CPUs are meant."""
+    """An exclusive job has the node's GPUs: a note says that it does not use them, unless CPUs are
+    requested.
+    """
     script = desk.write("world.py", SCRIPT)
     idle = desk.submit("idle", script=str(script), slurm={"exclusive": True})
     meant = desk.submit(
@@ -44,7 +48,7 @@ def test_a_job_on_cpus_that_holds_gpus(desk: Desk) -> None:
     assert "WARNING" not in meant.log()
 
 
-def test_what_slurm_itself_reads(desk: Desk) -> None:
+def test_slurms_own_reading_of_gpu_requests(desk: Desk) -> None:
     """A type without a count is a count to Slurm, and a list of two types is one request."""
     for request, taken in [("--gres=gpu:3090", False), ("--gres=gpu:3090:1,gpu:3090:1", True), ("--gres=gpu", True),
                            ("--gres=gpu:3090:2", True), ("--gpus=3090:2", True), ("--gpus=3090", False)]:  # fmt: skip

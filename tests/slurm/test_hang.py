@@ -1,6 +1,7 @@
-"""A run that hangs is ended and comes back: one rank of it, its node, or the daemon of Slurm that srun waits for.
+"""A run that hangs is terminated and continues: one rank hangs, its node, or the daemon of Slurm
+that srun waits for.
 
-Budget: 3 minutes. All runs go on at once: most of it is waiting, for what does not come.
+Budget: 3 minutes. All runs are active at once: most of the time is waiting for timeouts.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ from tests.slurm.survival import (
     trainers_of,
 )
 
-BESIDE = ("lanes",)
+BACKGROUND = ("lanes",)
 STEP = EVERY + EVERY // 2
-PATIENCE = "40s"  # with a step; for all else the training library has hours
+PATIENCE = "40s"  # with a step; without one the training library allows hours
 LEFT, RIGHT = {"nodelist": "n[1-2]"}, {"nodelist": "n[3-4]"}
 
 
 @pytest.fixture(scope="module")
 def lanes(desk: Desk) -> Iterator[dict[str, Future[Submitted]]]:
-    """Each scenario's outcome, by its name."""
-    with ThreadPoolExecutor(4) as beside:
+    """The outcome of each scenario, by name."""
+    with ThreadPoolExecutor(4) as pool:
         scenarios = (a_rank_hangs, a_node_is_rebooted, slurmstepd_is_killed, the_tasks_are_stopped)
-        yield {scenario.__name__: beside.submit(scenario, desk) for scenario in scenarios}
+        yield {scenario.__name__: pool.submit(scenario, desk) for scenario in scenarios}
 
 
 def a_rank_hangs(desk: Desk) -> Submitted:
-    """One rank sleeps for ever amid its training, and the other waits for it."""
+    """One rank sleeps for ever during its training, and the other waits for it."""
     run = survive(
         desk,
         "hangs",
@@ -53,7 +54,7 @@ def a_rank_hangs(desk: Desk) -> Submitted:
 
 
 def a_node_is_rebooted(desk: Desk) -> Submitted:
-    """A node is back before Slurm has missed it, without its task; the other node waits for it."""
+    """A node reboots before Slurm notices, without its task; the other node waits for it."""
     run = lockstep(desk, "rebooted", {**RIGHT, "nodes": 2})
     desk.cluster.crash("n4")
     desk.cluster.boot("n4")
@@ -62,7 +63,7 @@ def a_node_is_rebooted(desk: Desk) -> Submitted:
 
 
 def slurmstepd_is_killed(desk: Desk) -> Submitted:
-    """The daemon of the step is killed, and its task lives on."""
+    """The step's daemon is killed, and its task survives."""
     run = survive(
         desk,
         "no-slurmstepd",
@@ -78,18 +79,18 @@ def slurmstepd_is_killed(desk: Desk) -> Submitted:
 
 
 def the_tasks_are_stopped(desk: Desk) -> Submitted:
-    """Somebody stops the step for longer than the patience with it, and lets it go on."""
+    """The step is stopped by a signal for longer than the hang timeout, and then continued."""
     run = lockstep(desk, "stopped", {"nodelist": "n2"})
     scancel = ["scancel", "--signal", "STOP", f"{run.job_id}.0"]
     desk.cluster.run_as("alice", scancel)
-    until(lambda: "not a hang" in run.log(), 150, "the silence is noticed")
+    until(lambda: "not a hang" in run.log(), 150, "the hang is detected")
     desk.cluster.run_as("alice", [word.replace("STOP", "CONT") for word in scancel])
     completes(desk, run, 400)
     return run
 
 
 def lockstep(desk: Desk, name: str, slurm: dict[str, Any]) -> Submitted:
-    """Submit a command that does not use the training library, and wait until it is under way."""
+    """Submit a command that does not use the training library, and wait until it runs."""
     own = {"path": "{run_dir}/output/state"}
     run = desk.submit(
         name, command=f"bash {SCRIPTS / 'lockstep.sh'}", slurm=slurm, hang=PATIENCE, checkpoint=own
@@ -99,8 +100,8 @@ def lockstep(desk: Desk, name: str, slurm: dict[str, Any]) -> Submitted:
     return run
 
 
-def test_a_rank_that_hangs(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
-    """The stacks of both ranks are in the log, and the run comes back and loses no more than since its checkpoint."""
+def test_a_rank_that_hangs_is_terminated(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
+    """The stacks of both ranks are in the log, and the run continues from its last checkpoint."""
     run = lanes["a_rank_hangs"].result()
     assert_ended(desk, run, "hang", "finished")
     assert "no progress for" in ended(run, 1)["reason"]
@@ -110,7 +111,7 @@ def test_a_rank_that_hangs(desk: Desk, lanes: dict[str, Future[Submitted]]) -> N
     assert "in crash" not in stacks["0"]
     stood = {
         place.rank: place for place in read_hang_locations(attribute_lines(run.log().split("\n")))
-    }  # as `clusterrun why` tells it
+    }  # as `clusterrun why` shows it
     assert "survivor.py" in stood[1].innermost_call
     assert "/torch/" in stood[0].innermost_call
     assert stood[0].script_call.startswith("train_batch (")
@@ -118,24 +119,30 @@ def test_a_rank_that_hangs(desk: Desk, lanes: dict[str, Future[Submitted]]) -> N
     assert_whole(run, lost=EVERY)
 
 
-def test_a_node_that_was_rebooted(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
-    """srun would wait for its task for ever: it is ended, the node is named, and the run comes back."""
+def test_a_rebooted_node_is_detected(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
+    """srun would wait for its task for ever: it is terminated, the node is named, and the run
+    continues.
+    """
     run = lanes["a_node_is_rebooted"].result()
     assert_ended(desk, run, "hang", "finished")
     assert "no response from n4" in ended(run, 1)["reason"]
     assert (run.folder / "output" / "0002-30-1").exists()
-    assert not (run.folder / "output" / "0002-1-1").exists(), "it did not go on from its checkpoint"
+    assert not (run.folder / "output" / "0002-1-1").exists(), (
+        "it did not resume from its checkpoint"
+    )
 
 
-def test_a_killed_slurmstepd(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
-    """Nobody tells srun how the task ended: the run comes back all the same, and nothing of the first attempt lives."""
+def test_a_killed_slurmstepd_is_detected(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
+    """Nobody reports to srun how the task ended: the run continues anyway, and no process of the
+    first attempt survives.
+    """
     run = lanes["slurmstepd_is_killed"].result()
     assert_ended(desk, run, "hang", "finished")
     assert not trainers_of(run, 1)
     assert_whole(run, ranks=1, lost=EVERY)
 
 
-def test_tasks_that_are_stopped(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
+def test_stopped_tasks_are_no_hang(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
     """A run that somebody has stopped with a signal does not hang."""
     run = lanes["the_tasks_are_stopped"].result()
     assert_ended(desk, run, "finished")

@@ -1,4 +1,6 @@
-"""Hostile values on the real sbatch: refused with a reason, or they arrive as they are; nothing else happens."""
+"""Hostile values and the real sbatch: each is refused with a reason, or arrives unchanged; nothing
+else happens.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ LATER = {"begin": "now+2hours"}
 
 
 def refusal(spec: Path) -> str | None:
-    """The message with which a spec is refused; None where it is taken."""
+    """Return the message with which a spec is refused, or None."""
     try:
         load_spec(spec)
     except SpecError as error:
@@ -26,8 +28,10 @@ def refusal(spec: Path) -> str | None:
 
 
 @pytest.mark.extended
-def test_as_an_option_of_sbatch(desk: Desk) -> None:
-    """Each value as a --comment: the job has that comment and no option besides, or the message says why not."""
+def test_a_hostile_comment(desk: Desk) -> None:
+    """Each value as a --comment: the job has that comment and no further option, or the message
+    explains the refusal.
+    """
     arrived = 0
     for name, value in VALUES.items():
         spec = desk.spec("hostile", command="true", slurm={"comment": value, **LATER})
@@ -58,8 +62,8 @@ def test_as_an_option_of_sbatch(desk: Desk) -> None:
     until(lambda: not desk.jobs(), 60, "the queue is empty")
 
 
-def test_as_variables_of_a_job_that_runs(desk: Desk) -> None:
-    """Every value that a variable may have reaches the job to the letter, and none of them runs."""
+def test_hostile_variables_of_a_running_job(desk: Desk) -> None:
+    """Every allowed value of a variable reaches the job unchanged, and none of them is executed."""
     variables = {}
     for number, (name, value) in enumerate(VALUES.items()):
         spec = desk.spec("one", command="true", environment={"variables": {"HOSTILE": value}})
@@ -79,8 +83,10 @@ def test_as_variables_of_a_job_that_runs(desk: Desk) -> None:
     assert not list(desk.cluster.scratch.rglob("canary"))
 
 
-def test_as_arguments_and_folder_of_a_script_that_runs(desk: Desk) -> None:
-    """Every value that an argument may have reaches the script by way of accelerate, in a folder with a hostile name."""
+def test_hostile_arguments_and_folder_of_a_running_script(desk: Desk) -> None:
+    """Every allowed argument reaches the script through accelerate, in a folder with a hostile
+    name.
+    """
     short = [value for value in VALUES.values() if len(value) < 1000]
     arguments = [
         value for value in short if refusal(desk.spec("one", script="x.py", args=[value])) is None

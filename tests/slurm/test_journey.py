@@ -1,4 +1,6 @@
-"""A job goes the whole way on a real Slurm, as an ordinary user. Its runs go on beside each other."""
+"""The whole way of a job on a real Slurm, as an ordinary user. Its runs are active at the same
+time.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ TRAINING: dict[str, Any] = {
 PACED = {**TRAINING, "script": str(SCRIPTS / "paced.py")}
 TWO_RANKS = {"nodes": 2, "gpus-per-node": 1}
 TWO_BY_TWO = {"nodes": 2, "gpus-per-node": 2}
-# trains until somebody ends it
+# trains until it is cancelled
 SLOW = {"script": str(SURVIVOR), "args": {"pace": 1, "slow_at": [1]}, "accelerate": {"use_cpu": True},
         "checkpoint": {"every": "500 steps"}}  # fmt: skip
 WHO = str(SCRIPTS / "who.py")
@@ -39,12 +41,12 @@ WORLDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "num_processes": ({}, {"num_processes": 4}),
 }
 EXTENDED = ("gres", "gpus-per-task")
-BESIDE = ("journeys",)
+BACKGROUND = ("journeys",)
 
 
 @pytest.fixture(scope="module")
 def journeys(desk: Desk) -> dict[str, Submitted]:
-    """What nobody touches until its test looks, in the order of the tests."""
+    """The runs that nothing changes before their test, in the order of the tests."""
     short = {**TRAINING, "args": {**TRAINING["args"], "max_steps": 60}}
     crash = {"accelerate": {"use_cpu": True}, "requeue": {"crashes": 0}}
     return {
@@ -58,7 +60,7 @@ def journeys(desk: Desk) -> dict[str, Submitted]:
 
 
 def world(desk: Desk, name: str) -> Submitted:
-    """Two nodes with four processes, asked for in one of the ways."""
+    """Return the resources of two nodes with four processes, in one of the notations."""
     slurm, accelerate = WORLDS[name]
     words = {"gradient_accumulation_steps": 4, **accelerate}
     return desk.submit(name, script=WHO, slurm={"nodes": 2, **slurm}, accelerate=words)
@@ -66,10 +68,11 @@ def world(desk: Desk, name: str) -> Submitted:
 
 @pytest.fixture(scope="module")
 def reference(desk: Desk) -> list[dict[str, Any]]:
-    """The losses of a run that nothing interrupts.
+    """The losses of an uninterrupted run.
 
-    Two ranks, because a sum of two is the same in any order: with more, DDP's first step after a start adds in
-    another order than its later ones (it rebuilds its buckets), and losses differ in their last digit.
+    Two ranks, because a sum of two is the same in any order: with more, DDP's first step after a
+    start adds in another order than later ones (it rebuilds its buckets), and losses differ in the
+    last digit.
     """
     run = desk.submit("reference", **TRAINING, slurm={**TWO_RANKS, "partition": "main"})
     assert desk.wait(run, 300) == "COMPLETED"
@@ -85,7 +88,7 @@ def who(run: Submitted) -> list[dict[str, Any]]:
 def test_the_loss_falls_over_two_nodes_with_two_processes_each(
     desk: Desk, journeys: dict[str, Submitted]
 ) -> None:
-    """A model trained by four processes on two nodes learns, and its world is what it was told."""
+    """A model trained by four processes on two nodes learns, and its world has the requested size."""
     run = journeys["two-by-two"]
     assert desk.wait(run, 240) == "COMPLETED", run.log()
     lines = run.metrics()
@@ -101,7 +104,7 @@ def test_the_loss_falls_over_two_nodes_with_two_processes_each(
 def test_two_nodes_make_a_world_of_four(
     desk: Desk, journeys: dict[str, Submitted], asked: str
 ) -> None:
-    """However GPUs are asked for, each node starts two processes, and each rank knows its machine."""
+    """For every notation of GPUs, each node starts two processes, and each rank knows its machine."""
     run = journeys.get(asked) or world(desk, asked)
     assert desk.wait(run) == "COMPLETED", run.log()
     seen = who(run)
@@ -118,7 +121,7 @@ def test_two_nodes_make_a_world_of_four(
 
 
 def test_an_existing_accelerate_config_is_used_unchanged(desk: Desk) -> None:
-    """A config file written for another machine trains here; five keys are overridden, and that is said."""
+    """A config file written for another machine trains here; five keys are overridden, with a note."""
     config = desk.write("accelerate.yaml", """\
 compute_environment: LOCAL_MACHINE
 distributed_type: MULTI_GPU
@@ -139,27 +142,27 @@ use_cpu: true
         "existing", script=WHO, slurm=TWO_BY_TWO, accelerate={"config_file": str(config)}
     )
 
-    told = desk.cli("validate", str(spec)).stderr
+    notes = desk.cli("validate", str(spec)).stderr
     run = desk.submitted(desk.cli("submit", "--json", str(spec)))
 
     assert (
         "is used unchanged, except num_machines, num_processes, machine_rank, main_process_ip, main_process_port"
-        in told
+        in notes
     )
     assert desk.wait(run) == "COMPLETED", run.log()
     assert {(process["world"], process["precision"]) for process in who(run)} == {(4, "bf16")}
     assert config.read_text() in (run.folder / "job.sbatch").read_text()
 
 
-def test_one_node_uses_the_same_line(desk: Desk, journeys: dict[str, Submitted]) -> None:
-    """One node, one process: no special case."""
+def test_one_node_is_launched_like_several(desk: Desk, journeys: dict[str, Submitted]) -> None:
+    """One node and one process are no special case."""
     run = journeys["single"]
     assert desk.wait(run) == "COMPLETED", run.log()
     assert [(process["world"], process["machine_rank"]) for process in who(run)] == [(1, 0)]
 
 
 def test_a_failing_rank_is_shown(desk: Desk, journeys: dict[str, Submitted]) -> None:
-    """The failing rank's traceback stands in `logs`, and `wait` ends with 1."""
+    """The failing rank's traceback appears in `logs`, and `wait` exits with 1."""
     run = journeys["crash"]
     answer = desk.cli("wait", run.run_id, "--timeout", "120", check=False, timeout=150)
 
@@ -172,9 +175,9 @@ def test_a_failing_rank_is_shown(desk: Desk, journeys: dict[str, Submitted]) -> 
 def test_cancel_ends_every_process_on_every_node(
     desk: Desk, journeys: dict[str, Submitted]
 ) -> None:
-    """After `cancel` nothing of the run is left anywhere, and it does not come back."""
+    """After `cancel` nothing of the run remains anywhere, and it does not restart."""
     run = journeys["cancelled"]
-    until(lambda: run.step() > 3, 90, "training begins")
+    until(lambda: run.step() > 3, 90, "training starts")
     desk.cli("cancel", run.run_id)
 
     assert desk.wait(run, 60) == "CANCELLED"
@@ -183,10 +186,14 @@ def test_cancel_ends_every_process_on_every_node(
     assert run.ends() == ["cancel"]
 
 
-def test_stop_saves_and_leaves(desk: Desk, journeys: dict[str, Submitted]) -> None:
-    """`stop` publishes a checkpoint of the step it stopped at; the run ends well and does not come back."""
+def test_stop_saves_a_checkpoint_and_ends_the_run(
+    desk: Desk, journeys: dict[str, Submitted]
+) -> None:
+    """`stop` publishes a checkpoint of the step it stopped at; the run ends without error and does
+    not restart.
+    """
     run = journeys["stopped"]
-    until(lambda: run.step() > 3, 90, "training begins")
+    until(lambda: run.step() > 3, 90, "training starts")
     desk.cli("stop", run.run_id)
 
     assert desk.wait(run, 60) == "STOPPED"
@@ -196,10 +203,12 @@ def test_stop_saves_and_leaves(desk: Desk, journeys: dict[str, Submitted]) -> No
 
 
 @pytest.mark.extended
-def test_a_preempted_run_comes_back_without_losing_a_step(
+def test_a_preempted_run_resumes_without_losing_a_step(
     desk: Desk, reference: list[dict[str, Any]]
 ) -> None:
-    """Preempted in the middle, it saves, is requeued, and finishes with the losses of an uninterrupted run."""
+    """Preempted in the middle, it saves, is requeued, and finishes with the losses of an
+    uninterrupted run.
+    """
     run = desk.submit("preempted", **PACED, slurm={**TWO_RANKS, "partition": "low"})
     until(lambda: run.step() > 20, 120, "training is under way")
     desk.preempt()
@@ -215,7 +224,9 @@ def without_attempt(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_render_piped_into_sbatch_is_a_run(desk: Desk) -> None:
-    """A rendered script needs nothing else: it names its run after its job and makes its own folder."""
+    """A rendered script needs nothing else: it names its run after its job and makes its own run
+    folder.
+    """
     spec = desk.spec("piped", script=WHO, slurm={"chdir": str(desk.cluster.scratch)})
     desk.write("bare.yaml", "")
     script = desk.cli("render", str(spec), env={"CLUSTERRUN_PROFILE": ""}).stdout

@@ -1,6 +1,7 @@
-"""What a user looks at, status, list and report, agrees with what a run did on a real cluster.
+"""`status`, `list` and `report` agree with what a run did on a real cluster.
 
-Budget: 60 seconds. One run is preempted, comes back and finishes, beside all tests; two pipes and a terminal watch it.
+Budget: 60 seconds. One run is preempted, continues and finishes during all tests; two pipes and a
+terminal watch it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pytest
 from tests.slurm.desk import CLUSTERRUN, Desk, Submitted
 from tests.slurm.survival import STEPS, begins, completes, hurry, preempt, reaches, survive, trained
 
-BESIDE = ("looked_at",)
+BACKGROUND = ("looked_at",)
 SLOW = 30  # the step from which on the first attempt is slow
 COUNT = """#!/bin/bash
 date +%s.%N >> "$HOME/asked-{name}"
@@ -29,7 +30,7 @@ exec /usr/bin/{name} "$@"
 
 @dataclass(frozen=True)
 class Seen:
-    """What was shown of a run that was preempted once: amid its first attempt, and by those who watched."""
+    """The output about a run that was preempted once: during its first attempt, and by --watch."""
 
     run: Submitted
     status: str
@@ -41,9 +42,9 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def looked_at(desk: Desk) -> Iterator[Future[Seen]]:
-    """A run that is looked at; it goes on beside the other tests."""
-    with ThreadPoolExecutor(1) as beside:
-        yield beside.submit(look, desk)
+    """A run that is looked at while the other tests run."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(look, desk)
 
 
 def look(desk: Desk) -> Seen:
@@ -75,7 +76,7 @@ def look(desk: Desk) -> Seen:
 
 
 def count(desk: Desk, *names: str) -> None:
-    """Put commands of Slurm on a PATH where each call of them is written down."""
+    """Put commands of Slurm on a PATH that record each call."""
     folder = desk.cluster.home(desk.user) / "count"
     folder.mkdir(exist_ok=True)
     for name in names:
@@ -84,7 +85,7 @@ def count(desk: Desk, *names: str) -> None:
 
 
 def asked(desk: Desk, name: str) -> list[float]:
-    """When a command that is counted was called."""
+    """Return when a recorded command was called."""
     path = desk.cluster.home(desk.user) / f"asked-{name}"
     return [float(line) for line in path.read_text().split()] if path.exists() else []
 
@@ -94,8 +95,10 @@ def states(desk: Desk, *words: str) -> dict[str, str]:
     return {run["run_id"]: run["state"] for run in found}
 
 
-def test_a_run_that_ended_is_not_read_again_and_one_that_is_resumed_lives(desk: Desk) -> None:
-    """`list` keeps what became of a run; `resume` makes it forget, at once and for every later look."""
+def test_an_ended_run_is_cached_until_it_is_resumed(desk: Desk) -> None:
+    """`list` caches the state of an ended run; `resume` invalidates it, at once and for every later
+    query.
+    """
     run = desk.submit(
         "given-up", command="exit 3", requeue={"on": []}, slurm={"comment": "sweep, first"}
     )
@@ -117,7 +120,7 @@ def test_a_run_that_ended_is_not_read_again_and_one_that_is_resumed_lives(desk: 
 
 
 def test_a_running_run_on_one_screen(looked_at: Future[Seen]) -> None:
-    """Step, loss, speed, what is left, what is saved and what comes next; the same in JSON."""
+    """Step, loss, speed, remaining time, checkpoints and what comes next; the same in JSON."""
     seen = looked_at.result()
     facts = {line[:17].strip(): line[17:] for line in seen.status.splitlines() if len(line) > 17}
     step, _, total = facts["step"].split()
@@ -133,15 +136,17 @@ def test_a_running_run_on_one_screen(looked_at: Future[Seen]) -> None:
     assert values["time_limit_at"] > values["submitted_at"]
     assert values["next_checkpoint_step"] % 20 == 0
     assert values["last_checkpoint"]["fault"] == ""
-    wanted = {done.step: done.loss for done in trained(seen.run.folder).steps}
+    losses = {done.step: done.loss for done in trained(seen.run.folder).steps}
     assert len(values["losses"]) > 2
-    assert all(loss == pytest.approx(wanted[step], abs=1e-5) for step, loss in values["losses"])
+    assert all(loss == pytest.approx(losses[step], abs=1e-5) for step, loss in values["losses"])
 
 
-def test_who_watches_sees_it_all_and_slurm_is_asked_once_a_minute(
+def test_all_watchers_together_query_slurm_once_a_minute(
     desk: Desk, looked_at: Future[Seen]
 ) -> None:
-    """Two pipes and a terminal: a line a change, to the end; between any two questions of all lies a minute."""
+    """Two pipes and a terminal: a line per change, until the end; at least a minute between any two
+    queries.
+    """
     seen = looked_at.result()
     for lines in seen.watched:
         assert "RUNNING" in " ".join(lines)
@@ -154,8 +159,8 @@ def test_who_watches_sees_it_all_and_slurm_is_asked_once_a_minute(
     assert asked(desk, "sacct") == []
 
 
-def test_a_terminal_shows_the_living_run_in_place(looked_at: Future[Seen]) -> None:
-    """One screen is drawn over itself, from the first attempt to the end; the last of them stays."""
+def test_a_terminal_shows_the_active_run_in_place(looked_at: Future[Seen]) -> None:
+    """The screen is redrawn from the first attempt to the end, and the last one stays."""
     shown = looked_at.result().terminal
     assert shown.count("\x1b[1A") > 20, "the cursor goes up again before each screen"
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
@@ -165,46 +170,46 @@ def test_a_terminal_shows_the_living_run_in_place(looked_at: Future[Seen]) -> No
         if "looked-at" in screen
     ]
     states = [re.search(r"^state +(\w+)", screen, re.MULTILINE) for screen in screens]
-    told = [state[1] for state in states if state]
-    assert "RUNNING" in told
-    assert told[-1] == "COMPLETED"
+    shown_states = [state[1] for state in states if state]
+    assert "RUNNING" in shown_states
+    assert shown_states[-1] == "COMPLETED"
     steps = [int(step) for step in re.findall(r"^step +.*?(\d+) of", plain, re.MULTILINE)]
     assert len(set(steps)) > 2
     assert steps[-1] == STEPS
     assert "preempted" in screens[-1]
 
 
-def test_the_report_agrees_with_what_the_script_wrote_down(
-    desk: Desk, looked_at: Future[Seen]
-) -> None:
-    """First steps, training time and saves are those of the script's own clock; the parts of the time are the whole."""
+def test_the_report_agrees_with_the_scripts_records(desk: Desk, looked_at: Future[Seen]) -> None:
+    """First steps, training time and saves are those of the script's own clock; the parts add up to
+    the whole time.
+    """
     run = looked_at.result().run
-    told = json.loads(desk.cli("report", run.run_id, "--json").stdout)
-    seconds = told["time_split"]
+    report = json.loads(desk.cli("report", run.run_id, "--json").stdout)
+    seconds = report["time_split"]
     parts = [
         seconds[name]
         for name in ("productive", "lost", "saving", "startup", "shutdown", "waiting", "unknown")
     ]
     assert sum(parts) == pytest.approx(seconds["wall"])
     assert min(parts) >= 0
-    assert told["ettr"] == pytest.approx(seconds["productive"] / seconds["wall"])
-    assert [attempt["cause"] for attempt in told["attempts"]] == ["preemption", "finished"]
+    assert report["ettr"] == pytest.approx(seconds["productive"] / seconds["wall"])
+    assert [attempt["cause"] for attempt in report["attempts"]] == ["preemption", "finished"]
     assert (seconds["lost"], seconds["unknown"]) == (0, 0)
-    assert seconds["waiting"] >= 5  # the cluster's delay before a requeued job may begin
+    assert seconds["waiting"] >= 5  # the cluster's delay before a requeued job may start
     for story, steps in zip(
-        told["timeline"], trained(run.folder).by_attempt().values(), strict=True
+        report["timeline"], trained(run.folder).by_attempt().values(), strict=True
     ):
         assert story["first_step_at"] == pytest.approx(steps[0].time, abs=2)
         assert story["trained_until"] >= steps[-1].time - 1
         own = story["time_split"]["productive"] + story["time_split"]["saving"]
         assert own == pytest.approx(story["trained_until"] - story["first_step_at"], abs=0.01)
-    assert told["gpu_hours"]["used"] == pytest.approx(seconds["allocated"] / 3600)
+    assert report["gpu_hours"]["used"] == pytest.approx(seconds["allocated"] / 3600)
     text = desk.cli("report", run.run_id).stdout
-    assert f"{told['ettr']:.1%} of the wall time was productive training" in text
+    assert f"{report['ettr']:.1%} of the wall time was productive training" in text
 
 
 def test_the_page_of_a_real_run(desk: Desk, looked_at: Future[Seen]) -> None:
-    """It is written where it is asked for, with both attempts, the curves, and the spec."""
+    """It is written to the requested path, with both attempts, the curves, and the spec."""
     run = looked_at.result().run
     desk.cli("report", run.run_id, "--html", "page.html")
     page = (desk.cluster.home("alice") / "page.html").read_text()
@@ -214,8 +219,8 @@ def test_the_page_of_a_real_run(desk: Desk, looked_at: Future[Seen]) -> None:
     assert "script: " in page
 
 
-def test_what_is_measured_is_its_owners_alone(looked_at: Future[Seen]) -> None:
-    """One file and one record an attempt, closed to others, and no more lines than the bound."""
+def test_measurements_are_private_and_bounded(looked_at: Future[Seen]) -> None:
+    """One file and one record per attempt, closed to others, within the limit of lines."""
     folder = looked_at.result().run.folder / "metrics"
     names = sorted(path.name for path in folder.iterdir())
     attempts = ("attempt-0001", "attempt-0002")

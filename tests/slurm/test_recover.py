@@ -1,4 +1,4 @@
-"""A stopped run goes on, a running one comes back, its checkpoints are looked at, and others may stop it: on Slurm.
+"""Stopped runs are resumed, running ones are requeued, and checkpoints are listed, on Slurm.
 
 Budget: 4 minutes.
 """
@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clusterrun.run_folder.records import read_record
+from tests.slurm.counter import COUNTER, ENDLESS, count, resumed, runs
 from tests.slurm.desk import CHECKOUT, SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import (
     EVERY,
@@ -29,35 +27,11 @@ from tests.slurm.survival import (
     trained,
 )
 
-COUNTER = CHECKOUT / "tests" / "training_scripts" / "counter.py"
-ENDLESS = 1_000_000
-
-
-def count(desk: Desk, name: str, last: int = ENDLESS, **values: Any) -> Submitted:
-    """Submit a training that only counts; the environment names the checkout, for its imports."""
-    command = f"PYTHONPATH={CHECKOUT} {sys.executable} {COUNTER} {last}"
-    return desk.submit(name, command=command, **values)
-
-
-def runs(folder: Path, attempt: int = 1) -> None:
-    """Wait until the counter has taken a step of an attempt in a run folder."""
-    output = folder / "counted"
-
-    def counted() -> bool:
-        return output.exists() and f"\n{attempt:04d} " in f"\n{output.read_text()}"
-
-    try:
-        until(counted, 240, f"attempt {attempt} takes a step in {folder}")
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{story(Submitted('', '', folder))}") from None
-
-
-def resumed(desk: Desk, run: Submitted, *words: str) -> Submitted:
-    return desk.submitted(desk.cli("resume", run.run_id, "--json", *words))
-
 
 def test_a_stopped_run_is_resumed(desk: Desk) -> None:
-    """After `stop` and `resume` it is the same run in another job; no step is lost, and the losses do not differ."""
+    """After `stop` and `resume` it is the same run in another job; no step is lost, and the losses
+    do not differ.
+    """
     run = survive(desk, "resumed", ranks=1, args={"slow_at": [10]})
     reaches(run, 1, 10)
     desk.cli("stop", run.run_id)
@@ -69,18 +43,20 @@ def test_a_stopped_run_is_resumed(desk: Desk) -> None:
     assert_whole(run, ranks=1)
     assert (again.run_id, again.folder) == (run.run_id, run.folder)
     assert [read_record(path)["job_id"] for path in begun(run)] == [run.job_id, again.job_id]
-    said = desk.cluster.run_as(
+    limit = desk.cluster.run_as(
         "alice", ["sacct", "-nXPj", again.job_id, "--format=Timelimit"]
     ).stdout
-    assert said.strip() == "00:20:00"
+    assert limit.strip() == "00:20:00"
     first, second = desk.status(run)["attempts"]
     assert (first["summary"], first["steps_lost"]) == ("stopped on request", 0)
     assert (second["resumed_from_step"], second["last_step"]) == (first["last_step"], 450)
 
 
 @pytest.mark.extended
-def test_a_run_that_was_given_up_is_resumed(desk: Desk) -> None:
-    """A run that was given up after a crash goes on from its last checkpoint; `status` knows what that cost."""
+def test_a_run_that_gave_up_is_resumed(desk: Desk) -> None:
+    """A run that gave up after a crash resumes from its last checkpoint; `status` shows the lost
+    steps.
+    """
     # slow before the crash: progress is written at most once a second
     args = {"crash_step": 50, "slow_at": [47], "pace": 1.5}
     run = survive(desk, "given-up", ranks=1, args=args, requeue={"crashes": 0})
@@ -95,21 +71,23 @@ def test_a_run_that_was_given_up_is_resumed(desk: Desk) -> None:
     assert abs(first["steps_lost"] - trained(run.folder).lost()[0]) <= 1
 
 
-def test_a_requeued_run_comes_back_without_losing_a_step(desk: Desk) -> None:
-    """`requeue` lets all ranks on two nodes save first, and the same job goes on where they were."""
+def test_a_requeued_run_continues_without_losing_a_step(desk: Desk) -> None:
+    """`requeue` lets all ranks on two nodes save first, and the same job continues from that step."""
     run = survive(desk, "moved", args={"slow_at": [10]}, requeue={"on": ["crash"]})
     reaches(run, 1, 10)
-    said = desk.cli("requeue", run.run_id).stderr
+    printed = desk.cli("requeue", run.run_id).stderr
 
     completes(desk, run)
-    assert said == f"{run.run_id}: RUNNING: requeue requested: it saves a checkpoint and restarts\n"
+    assert (
+        printed == f"{run.run_id}: RUNNING: requeue requested: it saves a checkpoint and restarts\n"
+    )
     assert causes(run) == ["requeue", "finished"], story(run)
     assert_whole(run)
     assert {read_record(path)["job_id"] for path in begun(run)} == {run.job_id}
 
 
-def test_a_run_that_waits_needs_no_requeue(desk: Desk) -> None:
-    """Nothing is asked of it, and that is said; one that has ended is told of `resume`."""
+def test_a_pending_run_needs_no_requeue(desk: Desk) -> None:
+    """Nothing is requested, with a message; for a run that has ended, the hint is `resume`."""
     run = count(desk, "waits", slurm={"begin": "now+2hours"})
     answer = desk.cli("requeue", run.run_id)
     assert answer.stderr == f"{run.run_id}: PENDING: already pending; nothing to do\n"
@@ -122,8 +100,10 @@ def test_a_run_that_waits_needs_no_requeue(desk: Desk) -> None:
 
 
 @pytest.mark.extended
-def test_a_damaged_checkpoint_is_found(desk: Desk) -> None:
-    """One bit turned over in the newest checkpoint: --verify exits with 1, and names the one a resume would take."""
+def test_a_corrupt_checkpoint_is_detected(desk: Desk) -> None:
+    """After one bit flipped in the newest checkpoint, --verify exits with 1 and names the
+    checkpoint that a resume uses.
+    """
     run = survive(desk, "damaged", ranks=1, args={"slow_at": [2 * EVERY + 5], "pace": 3600})
     reaches(run, 1, 2 * EVERY + 5)
     desk.cli("cancel", run.run_id)
@@ -154,8 +134,8 @@ def test_a_damaged_checkpoint_is_found(desk: Desk) -> None:
 
 
 @pytest.mark.extended
-def test_two_at_once_make_one_job(desk: Desk) -> None:
-    """`resume` typed five times at once queues one job; the others are told that the run lives."""
+def test_five_concurrent_resumes_make_one_job(desk: Desk) -> None:
+    """`resume` typed five times at once queues one job; the others report that the run is active."""
     run = count(desk, "at-once", slurm={"begin": "now+2hours"})
     desk.cli("cancel", run.run_id)
     assert desk.wait(run) == "CANCELLED"
@@ -169,8 +149,10 @@ def test_two_at_once_make_one_job(desk: Desk) -> None:
 
 
 @pytest.mark.extended
-def test_a_killed_client_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
-    """Killed before any of its steps, and typed again, `resume` has queued one job, which the run knows."""
+def test_a_killed_resume_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
+    """Killed before any of its operations, and typed again, `resume` has queued one job, which the
+    run knows.
+    """
     state = desk.cluster.home("alice") / ".local" / "state" / "clusterrun"
     run = count(desk, "killed", slurm={"begin": "now+2hours"})
     env = {"CLUSTERRUN_PROFILE": str(desk.cluster.home("alice") / "site.yaml")}
@@ -187,13 +169,13 @@ def test_a_killed_client_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
         jobs = [line.split()[0] for line in desk.jobs() if f"/{run.run_id}/" in line]
         assert jobs == [again.job_id], f"killed before step {at}"
         assert desk.status(run)["state"] == "PENDING", f"killed before step {at}"
-    assert points > 5, "the kills must reach into every part"
+    assert points > 5, "the kills must reach every part"
     desk.cli("cancel", run.run_id)
     assert not [path for path in (state / "pending").glob("resume-*") if path.suffix != ".lock"]
 
 
-def test_a_refusal_leaves_the_run_as_it_was(desk: Desk) -> None:
-    """A refused resume changes nothing; the run can still be resumed with what it had."""
+def test_a_refused_resume_changes_nothing(desk: Desk) -> None:
+    """The run can still be resumed with its previous values."""
     run = count(desk, "not-taken", slurm={"begin": "now+2hours"})
     desk.cli("cancel", run.run_id)
     before = desk.wait(run)
@@ -207,8 +189,8 @@ def test_a_refusal_leaves_the_run_as_it_was(desk: Desk) -> None:
     desk.cli("cancel", run.run_id)
 
 
-def test_a_script_that_was_piped_into_sbatch(desk: Desk) -> None:
-    """Its spec is not known, so `resume` says what is left to do; and that works."""
+def test_a_script_that_was_piped_into_sbatch_cannot_be_resumed(desk: Desk) -> None:
+    """Its spec is unknown, so `resume` prints what to do instead; and that works."""
     command = f"PYTHONPATH={CHECKOUT} {sys.executable} {COUNTER} {ENDLESS}"
     spec = desk.spec("by-hand", command=command, slurm={"chdir": str(desk.cluster.scratch)})
     script = desk.cli("render", str(spec)).stdout
@@ -235,7 +217,7 @@ def test_a_script_that_was_piped_into_sbatch(desk: Desk) -> None:
     runs(run.folder, 2)
     desk.cli(
         "cancel", str(run.folder)
-    )  # Slurm has no path of its script: the job is known by its name and id
+    )  # Slurm has no path of its script: the job is identified by its name and id
     until(
         lambda: desk.cluster.run_as("alice", ask).stdout.strip() == "CANCELLED",
         60,
@@ -243,51 +225,10 @@ def test_a_script_that_was_piped_into_sbatch(desk: Desk) -> None:
     )
 
 
-def as_bob(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.prefix) / "bin" / "clusterrun"
-    return desk.cluster.run_as("bob", [program, *words], check=False)
-
-
-def test_a_teammate_may_stop_a_shared_run(desk: Desk) -> None:
-    """Another user of the group stops it by its folder and reads its output, and can do nothing else with it."""
-    run = count(desk, "shared", share="group")
-    runs(run.folder)
-    answer = as_bob(desk, "stop", str(run.folder))
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stderr.startswith(f"{run.run_id}: stop requested")
-    assert desk.wait(run) == "STOPPED", story(run)
-    assert (run.folder / "stop").read_text().startswith("requested by bob at ")
-    assert "attempt 0001 ended: stop" in as_bob(desk, "logs", str(run.folder)).stdout
-    for words in (["status"], ["cancel"], ["resume"], ["requeue"], ["checkpoints"]):
-        answer = as_bob(desk, *words, str(run.folder))
-        assert (answer.returncode, answer.stdout) == (1, ""), words
-        assert "hint: " in answer.stderr
-
-
-def test_a_run_that_is_not_shared_is_closed(desk: Desk) -> None:
-    """Without `share: group` a teammate is told whom to ask for what, by every command."""
-    run = count(desk, "closed")
-    for words in (
-        ["stop"],
-        ["status"],
-        ["logs"],
-        ["cancel"],
-        ["resume"],
-        ["requeue"],
-        ["checkpoints"],
-    ):
-        answer = as_bob(desk, *words, str(run.folder))
-        assert (answer.returncode, answer.stdout) == (1, ""), words
-        assert answer.stderr.splitlines() == [
-            f"no permission to read {run.folder}",
-            "  hint: ask alice to submit with `share: group`, which lets the group read the logs and stop the run",
-        ]
-    desk.cli("cancel", run.run_id)
-    assert desk.wait(run) == "CANCELLED"
-
-
-def test_the_tasks_of_an_array_are_runs_of_their_own(desk: Desk) -> None:
-    """One is stopped, one is requeued, all are cancelled; `resume` goes on with those that have not finished."""
+def test_the_tasks_of_an_array_are_separate_runs(desk: Desk) -> None:
+    """One is stopped, one is requeued, all are cancelled; `resume` continues those that have not
+    finished.
+    """
     run = count(desk, "grid", last=ENDLESS, slurm={"array": "0-2", "nodes": 1})
     tasks = [run.folder / f"task-{number}" for number in range(3)]
     for task in tasks:
@@ -322,42 +263,3 @@ def test_the_tasks_of_an_array_are_runs_of_their_own(desk: Desk) -> None:
     assert json.loads(desk.cli("status", f"{run.run_id}-1", "--json").stdout)["attempt"] == 3
     desk.cli("stop", run.run_id)
     assert desk.wait(run) == "STOPPED"
-
-
-def test_a_job_of_the_same_user_that_is_not_the_runs_is_not_cancelled(desk: Desk) -> None:
-    """A run whose records name another job of alice's: it is left alone, and `clean` sees the run that Slurm has."""
-    run = count(desk, "spoilt")
-    runs(run.folder)
-    wrap = ["sbatch", "--parsable", "--partition=low", "--output=/dev/null", "--wrap=sleep 600"]
-    other = desk.cluster.run_as("alice", wrap).stdout.strip()
-    until(lambda: f"{other} RUNNING" in queue(desk), 60, "the other job runs")
-    begin, job = run.folder / "events" / "attempt-0001.begin", run.folder / "events" / "submit.job"
-    right = begin.read_text(), job.read_text()
-    for path, text in zip((begin, job), right, strict=True):
-        path.write_text(text.replace(f"job_id={run.job_id}", f"job_id={other}"))
-    for command in ("cancel", "requeue"):
-        answer = desk.cli(command, run.run_id, check=False)
-        assert answer.returncode == 1
-        assert f"it is not a job of {run.run_id}" in answer.stderr
-    job.write_text(f"{right[1]}earlier=--me {other}\n")
-    begin.write_text(right[0])
-    (run.folder / "cancelled").unlink()
-    hidden = {"SQUEUE_STATES": "PENDING", "SQUEUE_PARTITION": "none"}
-    desk.cli("clean", "--older-than", "0d", "--yes", env=hidden)
-    assert run.folder.is_dir()
-    assert queue(desk) == {f"{other} RUNNING", f"{run.job_id} RUNNING"}
-
-    desk.cli("cancel", run.run_id)
-    assert desk.wait(run) == "CANCELLED"
-    until(lambda: queue(desk) == {f"{other} RUNNING"}, 60, "the run's job has ended, and no other")
-    desk.cluster.run_as("alice", ["scancel", other])
-
-
-def queue(desk: Desk) -> set[str]:
-    """Alice's jobs that wait or run, with their states."""
-    states = "--states=PENDING,RUNNING"
-    return set(
-        desk.cluster.run_as(
-            "alice", ["squeue", "--me", "-h", states, "--format=%i %T"]
-        ).stdout.splitlines()
-    )

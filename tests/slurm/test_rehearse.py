@@ -1,6 +1,7 @@
-"""`clusterrun rehearse` on the real cluster: jobs that survive, jobs that do not, and nothing left in the queue.
+"""`clusterrun rehearse` on the real cluster: jobs that survive, jobs that do not, and nothing left
+in the queue.
 
-Budget: 1 1/2 minutes. All rehearsals go on at once.
+Budget: 1 1/2 minutes. All rehearsals run at once.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from clusterrun.run_folder.records import read_record
 from tests.slurm.desk import CHECKOUT, CLUSTERRUN, SCRIPTS, Desk, until
 from tests.slurm.survival import SURVIVOR, WIDTH
 
-BESIDE = ("rehearsals",)
+BACKGROUND = ("rehearsals",)
 REHEARSED = SCRIPTS / "rehearsed.py"
 PATIENCE = 240
-# The script asks Slurm's version to know whether Slurm requeues a preempted job by itself. One that says so is stood in
-# for; what it decides then, to wait for Slurm, is real.
+# The script queries Slurm's version to decide whether Slurm requeues a preempted job by itself. A stand-in reports
+# such a version; what the script then does, waiting for Slurm, is real.
 LATER_SLURM = 'scontrol() { if [ "$1" = --version ]; then echo slurm 24.11.5; else command scontrol "$@"; fi; }'
-# A script that keeps its own checkpoints, and never looks at the one that it is handed.
+# A script that keeps its own checkpoints, and ignores the one that it receives.
 FORGETFUL = f"""\
 import pathlib, sys, time
 folder = pathlib.Path(sys.argv[1]); folder.mkdir(exist_ok=True)
@@ -68,7 +69,7 @@ def spec(desk: Desk, name: str, **values: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def rehearsals(desk: Desk) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
-    """All of them, each typed by alice."""
+    """All rehearsals, each typed by alice."""
     typed = {}
     with ThreadPoolExecutor(len(JOBS)) as pool:
         for name, values in JOBS.items():
@@ -85,7 +86,7 @@ def rehearsals(desk: Desk) -> Iterator[dict[str, Future[subprocess.CompletedProc
 def outcome(
     rehearsals: dict[str, Future[subprocess.CompletedProcess[str]]], name: str
 ) -> tuple[dict[str, Any], int, str]:
-    """What a rehearsal printed as JSON, its exit code, and what it said."""
+    """A rehearsal's JSON, its exit code, and its messages."""
     done = rehearsals[name].result()
     assert done.stdout, done.stderr
     return json.loads(done.stdout), done.returncode, done.stderr
@@ -97,85 +98,87 @@ def causes(folder: str) -> list[str]:
 
 
 def test_a_real_training_survives(rehearsals: dict[str, Any]) -> None:
-    """It comes back behind the step that it saved, with the reference's losses and weights, bit for bit."""
-    found, code, said = outcome(rehearsals, "survivor")
-    assert (found["outcome"], code) == ("survived", 0), (found, said)
-    assert found["stopped_at_step"] == found["saved_step"]
-    assert found["saved_step"] == found["resumed_from_step"] == found["first_step_after"] - 1
-    assert found["losses"]["largest_difference"] == 0.0
-    assert found["losses"]["compared_after"] > 10
-    assert (found["losses"]["compared_before"], found["losses"]["largest_difference_before"]) == (
-        found["stopped_at_step"],
+    """It resumes after its last saved step, with the reference's losses and weights, bit for bit."""
+    result, code, messages = outcome(rehearsals, "survivor")
+    assert (result["outcome"], code) == ("survived", 0), (result, messages)
+    assert result["stopped_at_step"] == result["saved_step"]
+    assert result["saved_step"] == result["resumed_from_step"] == result["first_step_after"] - 1
+    assert result["losses"]["largest_difference"] == 0.0
+    assert result["losses"]["compared_after"] > 10
+    assert (result["losses"]["compared_before"], result["losses"]["largest_difference_before"]) == (
+        result["stopped_at_step"],
         0.0,
     )
-    assert found["weights"]["weight_files"] == ["model.safetensors"]
-    assert found["weights"]["differing_weight_files"] == []
-    assert causes(found["folder"]) == ["preemption", "stop"]
-    assert causes(found["reference_folder"]) == ["stop"]
+    assert result["weights"]["weight_files"] == ["model.safetensors"]
+    assert result["weights"]["differing_weight_files"] == []
+    assert causes(result["folder"]) == ["preemption", "stop"]
+    assert causes(result["reference_folder"]) == ["stop"]
     assert [
         path
-        for path in (found["folder"], found["reference_folder"])
+        for path in (result["folder"], result["reference_folder"])
         if list(Path(path).glob("checkpoints/*"))
     ] == []
-    pending = next(phase for phase in found["phases"] if phase["name"] == "pending to restarted")
+    pending = next(phase for phase in result["phases"] if phase["name"] == "pending to restarted")
     assert pending["seconds"] > 0
     assert "Slurm delays a requeued job, by 120 s by default" in pending["note"]
 
 
-def test_where_slurm_requeues_what_it_preempts(rehearsals: dict[str, Any]) -> None:
-    """Where the script waits for Slurm's own requeue, the rehearsal does that as well, and the run is not held up."""
-    found, code, said = outcome(rehearsals, "later-slurm")
-    assert (found["outcome"], code) == ("survived", 0), (found, said)
-    end = read_record(RunPaths(Path(found["folder"])).end("0001"))
+def test_a_rehearsal_waits_for_slurms_own_requeue(rehearsals: dict[str, Any]) -> None:
+    """If the script waits for Slurm to requeue the job, so does the rehearsal, and the run is not
+    delayed.
+    """
+    result, code, messages = outcome(rehearsals, "later-slurm")
+    assert (result["outcome"], code) == ("survived", 0), (result, messages)
+    end = read_record(RunPaths(Path(result["folder"])).end("0001"))
     assert (end["cause"], end["next"]) == ("preemption", "by-slurm")
 
 
-def test_a_script_that_does_not_leave_is_killed(rehearsals: dict[str, Any]) -> None:
-    """After the time that Slurm gives it is killed, and what it had not saved is lost; it comes back all the same."""
-    found, code, said = outcome(rehearsals, "slow-to-leave")
-    assert (found["outcome"], code) == ("survived", 0), (found, said)
+def test_a_script_that_does_not_exit_is_killed(rehearsals: dict[str, Any]) -> None:
+    """After Slurm's grace it is killed, and its unsaved steps are lost; it continues anyway."""
+    result, code, messages = outcome(rehearsals, "slow-to-leave")
+    assert (result["outcome"], code) == ("survived", 0), (result, messages)
     assert (
         "the run did not exit within 5 s (KillWait, as the partition has no GraceTime), and was killed"
-        in found["notes"]
+        in result["notes"]
     )
-    assert found["stopped_at_step"] > found["saved_step"]
-    assert found["saved_step"] == found["resumed_from_step"] == found["first_step_after"] - 1
-    assert any(re.match(r"lost \d+ steps", note) for note in found["notes"])
+    assert result["stopped_at_step"] > result["saved_step"]
+    assert result["saved_step"] == result["resumed_from_step"] == result["first_step_after"] - 1
+    assert any(re.match(r"lost \d+ steps", note) for note in result["notes"])
 
 
 def test_a_script_that_takes_the_stop_for_its_end(rehearsals: dict[str, Any]) -> None:
-    """A script that says it has finished when it is asked to stop does not survive."""
-    found, code, said = outcome(rehearsals, "takes-it-for-the-end")
-    assert (found["outcome"], code) == ("did not survive", 1), (found, said)
+    """A script that reports it has finished when a stop is requested does not survive."""
+    result, code, messages = outcome(rehearsals, "takes-it-for-the-end")
+    assert (result["outcome"], code) == ("did not survive", 1), (result, messages)
     assert re.search(
         r"when asked to stop, it reported that training was finished, at step \d+ of 2000",
-        found["reasons"][0],
+        result["reasons"][0],
     )
 
 
-def test_a_script_that_never_looks_at_its_checkpoint(rehearsals: dict[str, Any]) -> None:
-    """A plain script that begins at the start gives itself away by what it saves next."""
-    found, code, said = outcome(rehearsals, "forgetful")
-    assert (found["outcome"], code) == ("did not survive", 1), (found, said)
+def test_a_script_that_ignores_its_checkpoint(rehearsals: dict[str, Any]) -> None:
+    """A plain script that starts from the beginning is detected by what it saves next."""
+    result, code, messages = outcome(rehearsals, "forgetful")
+    assert (result["outcome"], code) == ("did not survive", 1), (result, messages)
     assert (
         "but the next one saved is checkpoint-000020: the script restarted from the beginning"
-        in found["reasons"][0]
+        in result["reasons"][0]
     )
-    assert re.match(r"it was given checkpoint-000\d+,", found["reasons"][0])
+    assert re.match(r"it was given checkpoint-000\d+,", result["reasons"][0])
 
 
 def test_a_job_that_never_starts(rehearsals: dict[str, Any]) -> None:
-    """When the time is over it is said what it waits for, and that it is cancelled."""
-    found, code, said = outcome(rehearsals, "never-starts")
-    assert (found["outcome"], code) == ("out of time", 124), (found, said)
-    assert found["reasons"] == [
-        f"timed out after 3 s; still waiting for the run to start; {found['run_id']} is PENDING (BeginTime)"
+    """After the timeout it reports why the job is pending, and that it is cancelled."""
+    result, code, messages = outcome(rehearsals, "never-starts")
+    assert (result["outcome"], code) == ("out of time", 124), (result, messages)
+    assert result["reasons"] == [
+        f"timed out after 3 s; still waiting for the run to start; {result['run_id']} is PENDING (BeginTime)"
     ]
-    assert f"cancelled: {found['run_id']}" in said
+    assert f"cancelled: {result['run_id']}" in messages
 
 
 def test_ctrl_c_cancels_what_was_started(desk: Desk) -> None:
-    """An interrupted rehearsal leaves nothing in the queue, and says so."""
+    """An interrupted rehearsal leaves nothing in the queue, and reports that."""
     path = spec(desk, "interrupted", how="survives", slurm={"begin": "now+1hour"})
     argv = [CLUSTERRUN, "rehearse", path]
     with desk.cluster.popen_as(
@@ -183,14 +186,14 @@ def test_ctrl_c_cancels_what_was_started(desk: Desk) -> None:
     ) as typed:
         until(lambda: any("interrupted" in job for job in desk.jobs()), 60, "it is queued")
         typed.send_signal(signal.SIGINT)
-        _, said = typed.communicate(timeout=60)
+        _, messages = typed.communicate(timeout=60)
         assert typed.returncode == 130
-    assert re.search(r"cancelled: interrupted-rehearsal-", said)
+    assert re.search(r"cancelled: interrupted-rehearsal-", messages)
     assert not any("interrupted" in job for job in desk.jobs())
 
 
 def test_nothing_is_left_in_the_queue(desk: Desk, rehearsals: dict[str, Any]) -> None:
-    """Whatever the outcome, no job of a rehearsal lives on."""
+    """After any outcome, no job of a rehearsal is active."""
     for name in JOBS:
         outcome(rehearsals, name)
     until(lambda: desk.jobs() == [], 30, "all jobs have ended")

@@ -1,4 +1,4 @@
-"""The ranks of several nodes meet where naming is as unhelpful as on a plain Debian."""
+"""The ranks of several nodes meet, although host names resolve as on a plain Debian."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.slurm.test_journey import TWO_RANKS, WHO, who
 
 
 def test_a_host_name_that_means_loopback(cluster_without_accounting: Cluster) -> None:
-    """Debian gives a machine's own name the address 127.0.1.1; the ranks of two nodes meet all the same."""
+    """Debian resolves a machine's own name to 127.0.1.1; the ranks of two nodes meet anyway."""
     own_name = "sed 's/^[0-9.]* '$0'$/127.0.1.1 '$0'/' /etc/hosts > /tmp/hosts && mount --bind /tmp/hosts /etc/hosts"
     for node in ("n1", "n2"):
         cluster_without_accounting.run_on(node, ["sh", "-c", own_name, node])

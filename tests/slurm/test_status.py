@@ -1,4 +1,6 @@
-"""`status` is right when slurmdbd or slurmctld goes away; test_every_command has it with accounting off and broken."""
+"""`status` is right when slurmdbd or slurmctld is down; test_every_command has it with accounting
+off and broken.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, until
 
 
-def test_a_job_that_slurm_forgot_is_not_unknown_for_ever() -> None:
-    """Ended by hand while it waited, forgotten by slurmctld, not accounted: the run has ended, and is said to."""
+def test_a_run_whose_job_slurm_forgot_is_cancelled() -> None:
+    """Cancelled while pending, forgotten by slurmctld, not accounted: the run is reported as ended."""
     with Cluster.start(accounting=False, nodes=1, config_extra=["MinJobAge=2"]) as cluster:
         desk = Desk(cluster, "alice")
         run = desk.submit("forgotten", command="true", slurm={"begin": "now+2hours"})
@@ -29,8 +31,8 @@ def test_a_job_that_slurm_forgot_is_not_unknown_for_ever() -> None:
         assert desk.wait(run, 10) == "LOST"
 
 
-def test_with_slurmdbd_stopped_in_the_middle(cluster: Cluster) -> None:
-    """slurmdbd goes away while a run runs: its end is known all the same, within ten seconds of asking."""
+def test_an_end_is_known_while_slurmdbd_is_down(cluster: Cluster) -> None:
+    """slurmdbd stops while a run is active: its end is known within ten seconds."""
     desk = Desk(cluster, "alice")
     run = desk.submit("dbd-down", command="sleep 5")
     until(lambda: desk.status(run)["state"] == "RUNNING", 30, "it runs")
@@ -44,8 +46,10 @@ def test_with_slurmdbd_stopped_in_the_middle(cluster: Cluster) -> None:
         desk.cluster.start_daemon("slurmdbd")
 
 
-def test_when_slurmctld_does_not_answer(cluster: Cluster) -> None:
-    """Nothing is made up: a run that may be alive is UNKNOWN, one that wrote its end is what it wrote."""
+def test_status_is_unknown_while_slurmctld_is_down(cluster: Cluster) -> None:
+    """Nothing is invented: a run that may be active is UNKNOWN, one with an end record has that
+    state.
+    """
     desk = Desk(cluster, "alice")
     ended = desk.submit("ended", command="true")
     assert desk.wait(ended) == "COMPLETED"
@@ -66,7 +70,7 @@ def test_when_slurmctld_does_not_answer(cluster: Cluster) -> None:
     assert desk.wait(waiting, 30) == "CANCELLED"
 
 
-def test_runs_are_found_by_every_name(cluster: Cluster) -> None:
+def test_runs_are_found_by_every_identifier(cluster: Cluster) -> None:
     """By run id, a prefix, the job id, `last` and the folder, from any folder."""
     desk = Desk(cluster, "alice")
     run = desk.submit("found", script=str(SCRIPTS / "who.py"))

@@ -1,4 +1,4 @@
-"""Stops that only two ranks on two nodes, or a second job, can tell apart; the light script makes them cheap.
+"""Stops that need two ranks on two nodes, or a second job; the light script keeps them short.
 
 Budget: 2 minutes. SLURM_GENERATION=24.11 or 26.05 runs them on another Slurm.
 """
@@ -27,7 +27,9 @@ from tests.slurm.survival import preempt, story, trainers_of
     ],
 )
 def test_what_slurm_has_requeued_has_no_successor(desk: Desk, how: str) -> None:
-    """Whatever requeue.by is, one job continues the run if Slurm has taken it back before its script could act."""
+    """For every requeue.by, one job continues the run if Slurm has requeued it before its script
+    could act.
+    """
     run = light(desk, how, slurm={"partition": "low0"}, requeue={"by": "successor"})
     trains(run)
     if how == "preempted":
@@ -44,8 +46,8 @@ def test_what_slurm_has_requeued_has_no_successor(desk: Desk, how: str) -> None:
     assert desk.status(run)["job_ids"] == [run.job_id]
 
 
-def test_a_job_that_starts_after_the_end_of_its_run_does_not_train(desk: Desk) -> None:
-    """A run gave up; neither Slurm's nor a person's requeue of its job restarts it, and `resume` does."""
+def test_a_job_that_starts_after_its_run_gave_up_does_not_train(desk: Desk) -> None:
+    """Neither Slurm's requeue of its job nor a user's restarts the run, but `resume` does."""
     run = light(desk, "gave-up", slurm={"partition": "low0"}, requeue={"crashes": 0})
     put(desk, run, "crash-0001", "1")
     assert desk.wait(run, 90) == "FAILED", story(run)
@@ -67,7 +69,9 @@ def test_a_job_that_starts_after_the_end_of_its_run_does_not_train(desk: Desk) -
 
 @pytest.mark.parametrize("partition", ["lowc0", pytest.param("lowc", marks=pytest.mark.extended)])
 def test_a_task_of_an_array_survives_a_preemption_by_cancel(desk: Desk, partition: str) -> None:
-    """It continues as another job, or requeues itself in the grace where Slurm allows that; the other task goes on."""
+    """It continues as another job, or requeues itself in the grace if Slurm allows that; the other
+    task continues.
+    """
     slurm = {"partition": partition, "array": "0-1", "nodes": 1, "gpus-per-node": 8}
     run = light(desk, f"array-{partition}", slurm=slurm)
     tasks = [task_of(run, number) for number in (0, 1)]
@@ -84,8 +88,10 @@ def test_a_task_of_an_array_survives_a_preemption_by_cancel(desk: Desk, partitio
     until(lambda: desk.jobs() == [], 30, "no job is left")
 
 
-def test_a_run_that_keeps_to_its_job_survives_a_preemption_by_cancel(desk: Desk) -> None:
-    """`requeue.by: requeue` is a wish for one job; Slurm ends that job for good, and the run continues in another."""
+def test_a_run_with_requeue_by_requeue_survives_a_preemption_by_cancel(desk: Desk) -> None:
+    """`requeue.by: requeue` asks for one job; Slurm ends that job for good, and the run continues
+    in another.
+    """
     run = light(desk, "by-requeue", slurm={"partition": "lowc0"}, requeue={"by": "requeue"})
     trains(run)
     preempt(desk, run)
@@ -94,8 +100,10 @@ def test_a_run_that_keeps_to_its_job_survives_a_preemption_by_cancel(desk: Desk)
 
 
 @pytest.mark.parametrize("name", ["TERM", pytest.param("USR1", marks=pytest.mark.extended)])
-def test_a_signal_that_is_no_preemption_holds_no_nodes(desk: Desk, name: str) -> None:
-    """A run that saved and exited restarts within the cluster's own longest grace, here 15 s, and a check of slurmctld."""
+def test_a_signal_without_a_preemption_holds_no_nodes(desk: Desk, name: str) -> None:
+    """A run that saved and exited restarts within the cluster's longest grace, here 15 s, and a
+    check of slurmctld.
+    """
     run = light(desk, f"signal-{name.lower()}")
     trains(run)
     desk.cluster.run_as("alice", ["scancel", "-s", name, run.job_id])
@@ -107,7 +115,7 @@ def test_a_signal_that_is_no_preemption_holds_no_nodes(desk: Desk, name: str) ->
 
 @pytest.mark.extended
 def test_a_dead_launcher_leaves_no_rank(desk: Desk) -> None:
-    """Its rank is ended with the task, also without cgroups; the run restarts."""
+    """The rank of a dead launcher ends with the task, also without cgroups; the run restarts."""
     run = light(desk, "dead-launcher", slurm={"partition": "main"})
     trains(run)
     rank = trainers_of(run, 1)[0]
@@ -120,7 +128,7 @@ def test_a_dead_launcher_leaves_no_rank(desk: Desk) -> None:
 
 @pytest.mark.extended
 def test_preemptions_during_the_start_end_no_run(desk: Desk) -> None:
-    """After it has trained, a run is preempted three times before its first step, and comes back."""
+    """After it has trained, a run is preempted three times before its first step, and continues."""
     setup = '[ "$attempt" -lt 2 ] || [ "$attempt" -gt 4 ] || export SLOW_START=1'
     run = light(desk, "start", slurm={"partition": "low0"}, environment={"setup": [setup]})
     trains(run)
@@ -135,7 +143,7 @@ def test_preemptions_during_the_start_end_no_run(desk: Desk) -> None:
 
 
 @pytest.mark.extended
-def test_the_clock_of_the_first_node_is_wrong(desk: Desk) -> None:
+def test_a_wrong_clock_of_the_first_node_is_detected(desk: Desk) -> None:
     """Both others differ from it, so it is the one excluded."""
     real = shutil.copy("/usr/bin/date", desk.cluster.scratch / "date.real")
     fake = desk.cluster.scratch / "date"

@@ -1,10 +1,11 @@
-"""Every strategy that CPU ranks can show trains, saves, is preempted and comes back, by its spec alone.
+"""Every strategy that runs on CPUs trains, saves, is preempted and resumes, by its spec alone.
 
-Budget: 2 minutes alone on two cores, 4 with the second wave (`make extended`). The cells come in two waves: all of a wave hold before their last steps, then
-every node is taken from them. What nobody interrupts, and they must equal, runs beside them.
+Budget: 2 minutes alone on two cores, 4 with the second wave (`make extended`). The cells run in two
+waves: all cells of a wave wait before their last steps, then every node is preempted. The
+uninterrupted references, which they must equal, run at the same time.
 
-The script is the language model's example, unchanged. scripts/strategies.py holds it, and has DeepSpeed and FSDP
-train on CPUs, which on GPUs needs nothing.
+The script is the language model's example, unchanged. scripts/strategies.py makes it wait, and lets
+DeepSpeed and FSDP train on CPUs; on GPUs this needs nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.slurm.survival import assert_ended, checkpoints, completes, story
 from tests.training_scripts.launches import EXAMPLE, clean_environment
 from tests.training_scripts.strategies import Strategy, start_ranks
 
-BESIDE = ("references", "cells")
+BACKGROUND = ("references", "cells")
 STEPS, ACCUMULATION, EVERY = 7, 2, 2
 STRATEGIES = {
     "ddp": Strategy(),
@@ -58,7 +59,7 @@ ARGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training wrote down: each step's loss and learning rate, and the model it saved."""
+    """The records of a training: each step's loss and learning rate, and the model it saved."""
 
     lines: dict[int, tuple[float, float]]
     model: bytes
@@ -78,7 +79,9 @@ def text() -> str:
 
 
 def uninterrupted(strategy: Strategy) -> Trained:
-    """What two processes give that nobody interrupts, without Slurm and without clusterrun's script."""
+    """Return the records of an uninterrupted training of two processes, without Slurm and without
+    clusterrun's script.
+    """
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "text").write_text(text())
@@ -93,7 +96,7 @@ def uninterrupted(strategy: Strategy) -> Trained:
 
 @pytest.fixture(scope="module")
 def wanted(request: pytest.FixtureRequest) -> set[tuple[str, str]]:
-    """The cells of the tests that are run."""
+    """Return the cells of the selected tests."""
     tests = [
         item for item in request.session.items if item.getparent(pytest.Module) is request.node
     ]
@@ -101,33 +104,35 @@ def wanted(request: pytest.FixtureRequest) -> set[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def references(wanted: set[tuple[str, str]]) -> Iterator[dict[str, Future[Trained]]]:
-    """The uninterrupted trainings, one after the other beside the cells."""
+def references(selected: set[tuple[str, str]]) -> Iterator[dict[str, Future[Trained]]]:
+    """The uninterrupted trainings, one after another, while the cells run."""
     with ThreadPoolExecutor(1) as pool:
         yield {
             name: pool.submit(uninterrupted, STRATEGIES[name])
             for name in STRATEGIES
-            if name in dict(wanted)
+            if name in dict(selected)
         }
 
 
 def submit(desk: Desk, strategy: str, place: str) -> Submitted:
-    asked = STRATEGIES[strategy]
+    strategy_options = STRATEGIES[strategy]
     where = {"nodes": 2, "gpus-per-node": 1} if "[" in place else {"nodes": 1, "gpus-per-node": 2}
     return desk.submit(
         f"{strategy}-{where['nodes']}",
         script=str(SCRIPTS / "strategies.py"),
         args={**ARGS, "train_file": str(desk.write("text", text()))},
         slurm={**where, "nodelist": place},
-        accelerate=asked.accelerate(ACCUMULATION),
-        environment={"variables": asked.variables()},
+        accelerate=strategy_options.accelerate(ACCUMULATION),
+        environment={"variables": strategy_options.variables()},
         checkpoint={"every": f"{EVERY} steps"},
         real_launch=True,
     )
 
 
 def waits(run: Submitted) -> bool:
-    """Whether all its ranks have come to where the first attempt holds, or it is over."""
+    """Return whether all ranks have reached the step at which the first attempt waits, or it has
+    ended.
+    """
     over = (run.folder / "events" / "attempt-0001.end").exists()
     return over or len(list(run.folder.glob("seen/rank-?"))) == 2
 
@@ -137,10 +142,12 @@ def preempted(run: Submitted) -> bool:
 
 
 @pytest.fixture(scope="module")
-def cells(cluster: Cluster, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Submitted]:
-    """All cells, each preempted once; another user's job takes all nodes from a whole wave at a time."""
+def cells(cluster: Cluster, selected: set[tuple[str, str]]) -> dict[tuple[str, str], Submitted]:
+    """All cells, each preempted once; another user's job takes all nodes from a whole wave at a
+    time.
+    """
     desk, runs = Desk(cluster, "alice"), {}
-    for wave in [[cell for cell in wave if cell in wanted] for wave in WAVES]:
+    for wave in [[cell for cell in wave if cell in selected] for wave in WAVES]:
         before, now = list(runs.values()), {cell: submit(desk, *cell) for cell in wave}
         for cell, run in now.items():
             until(lambda run=run: waits(run), 240, f"{cell} is under way")
@@ -148,15 +155,15 @@ def cells(cluster: Cluster, wanted: set[tuple[str, str]]) -> dict[tuple[str, str
             completes(desk, run)
         desk.preempt()
         for cell, run in now.items():
-            until(lambda run=run: preempted(run), 120, f"{cell} has left")
+            until(lambda run=run: preempted(run), 120, f"{cell} has exited")
         runs |= now
     return runs
 
 
 @pytest.fixture(params=CELLS, ids="-on-".join)
 def cell(request: pytest.FixtureRequest) -> tuple[str, str]:
-    asked: tuple[str, str] = request.param
-    return asked
+    parameters: tuple[str, str] = request.param
+    return parameters
 
 
 def seen(run: Submitted) -> list[dict[str, Any]]:
@@ -170,20 +177,21 @@ def manifest(run: Submitted, name: str) -> dict[str, Any]:
     return content
 
 
-def test_a_cell_comes_back_and_ends_as_if_nothing_had_been(
+def test_a_preempted_cell_trains_exactly_like_an_uninterrupted_one(
     desk: Desk,
     cells: dict[tuple[str, str], Submitted],
     references: dict[str, Future[Trained]],
     cell: tuple[str, str],
 ) -> None:
-    """It is trained by what was asked for, loses no step to a preemption, and ends with the losses, learning rates and
-    model of a run that was never stopped, bit for bit."""
+    """It uses the requested strategy, loses no step to a preemption, and ends with the losses,
+    learning rates and model of an uninterrupted run, bit for bit.
+    """
     strategy, run = STRATEGIES[cell[0]], cells[cell]
     completes(desk, run)
 
     assert_ended(desk, run, "preemption", "finished")
     assert desk.status(run)["attempts"][0]["steps_lost"] == 0
-    wanted = {
+    expected = {
         "distributed_type": strategy.distributed_type,
         "zero_stage": strategy.zero_stage,
         "world_size": 2,
@@ -191,7 +199,7 @@ def test_a_cell_comes_back_and_ends_as_if_nothing_had_been(
         "accumulation": ACCUMULATION,
     }
     ranks = seen(run)
-    assert [{key: rank[key] for key in wanted} for rank in ranks] == [wanted, wanted]
+    assert [{key: rank[key] for key in expected} for rank in ranks] == [expected, expected]
     assert len({rank["node"] for rank in ranks}) == (2 if "[" in cell[1] else 1)
     newest = manifest(run, checkpoints(run)[-1])
     assert (newest["strategy"], newest["precision"], newest["world_size"]) == (

@@ -1,4 +1,4 @@
-"""Submission is exactly once, hands over nothing by accident, and keeps secrets."""
+"""A submission happens exactly once, passes nothing on by accident, and keeps secrets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def runs_of(desk: Desk, name: str) -> list[Path]:
 
 @pytest.mark.usefixtures("empty_queue")
 def test_a_killed_client_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
-    """Killed before any of its steps, and typed again, `submit` has made one run with one job."""
+    """Killed before any of its operations, and typed again, `submit` has made one run with one job."""
     state = desk.cluster.home("alice") / ".local" / "state" / "clusterrun"
     killer = [sys.executable, str(SCRIPTS / "killed_submit.py")]
     points = 0
@@ -51,13 +51,15 @@ def test_a_killed_client_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
         )
         assert runs_of(desk, name) == [again.folder], f"killed before step {at}"
         assert desk.status(again)["state"] == "PENDING"
-    assert points > 20, "the kills must reach into every step"
+    assert points > 20, "the kills must reach every step"
     assert not [path for path in (state / "pending").iterdir() if path.suffix != ".lock"]
 
 
 @pytest.mark.usefixtures("empty_queue")
 def test_an_sbatch_that_outlives_its_client_is_waited_for(desk: Desk) -> None:
-    """A client killed while sbatch is still at work leaves its lock with sbatch; the next submit adopts the job."""
+    """A client killed while sbatch still runs leaves its lock to sbatch; the next submit adopts the
+    job.
+    """
     tools = desk.cluster.home("alice") / "slow"
     tools.mkdir(exist_ok=True)
     slow = tools / "sbatch"
@@ -84,15 +86,15 @@ def test_an_sbatch_that_outlives_its_client_is_waited_for(desk: Desk) -> None:
 
 
 @pytest.mark.usefixtures("empty_queue")
-def test_the_same_spec_twice_is_two_runs(desk: Desk) -> None:
-    """Exactly once is a promise for one submit, not for one spec."""
+def test_the_same_spec_twice_makes_two_runs(desk: Desk) -> None:
+    """Exactly once is a promise for one submission, not for one spec."""
     first, second = desk.submit("twice", **LATER), desk.submit("twice", **LATER)
     assert first.run_id != second.run_id
     assert first.job_id != second.job_id
 
 
 def test_a_refusal_leaves_nothing_behind(desk: Desk) -> None:
-    """A partition that Slurm refuses is a mistake in the spec, and makes no run."""
+    """A partition that Slurm refuses is an error in the spec, and makes no run."""
     spec = desk.spec("refused", command="true", slurm={"partition": "no-such"})
     answer = desk.cli("submit", str(spec), check=False)
     assert (answer.returncode, answer.stdout) == (2, "")
@@ -102,7 +104,9 @@ def test_a_refusal_leaves_nothing_behind(desk: Desk) -> None:
 
 
 def test_the_job_does_not_depend_on_the_login_shell(desk: Desk) -> None:
-    """Variables of the login shell stay there; SBATCH_ ones are named; the spec's and the setup's arrive."""
+    """Variables of the login shell are not passed on; SBATCH_ ones are reported; the spec's and the
+    setup's arrive.
+    """
     spec = desk.spec("clean", script=str(SCRIPTS / "who.py"), slurm={"nodes": 2}, environment={
         "variables": {"FROM_SPEC": "a b  'c'", "OMP_NUM_THREADS": 1}, "setup": ["export FROM_SETUP=$((40 + 2))"]})  # fmt: skip
     answer = desk.cli(
@@ -129,8 +133,8 @@ def test_the_job_does_not_depend_on_the_login_shell(desk: Desk) -> None:
         assert seen["folder"] == str(CHECKOUT)
 
 
-def test_a_secret_reaches_the_trainer_and_no_file(desk: Desk) -> None:
-    """A secret is handed over by name; its value stands in no file of the run and in no answer."""
+def test_a_secret_reaches_the_training_script_and_no_file(desk: Desk) -> None:
+    """A secret is passed by name; its value is in no file of the run and in no answer."""
     value = "hf_thisIsVerySecret"
     spec = desk.spec(
         "secret", script=str(SCRIPTS / "secret.py"), environment={"secrets": ["HF_TOKEN"]}
@@ -141,14 +145,16 @@ def test_a_secret_reaches_the_trainer_and_no_file(desk: Desk) -> None:
     assert desk.wait(run) == "COMPLETED", run.log()
     assert "length of the secret: 19" in run.log()
     shown = desk.cli("render", str(spec), env={"HF_TOKEN": value}).stdout
-    said = desk.cluster.run_as("alice", ["scontrol", "show", "job", run.job_id], check=False).stdout
+    printed = desk.cluster.run_as(
+        "alice", ["scontrol", "show", "job", run.job_id], check=False
+    ).stdout
     files = [path.read_bytes() for path in run.folder.rglob("*") if path.is_file()]
-    assert all(value not in text for text in (answer.stdout, answer.stderr, shown, said))
+    assert all(value not in text for text in (answer.stdout, answer.stderr, shown, printed))
     assert all(value.encode() not in content for content in files)
 
 
-def test_the_run_folder_is_the_user_s_own(desk: Desk) -> None:
-    """Folders are 0700 and files 0600, whatever the umask: another user reads nothing."""
+def test_the_run_folder_is_private(desk: Desk) -> None:
+    """Folders are 0700 and files 0600, for any umask: another user reads nothing."""
     run = desk.submit("private", script=str(SCRIPTS / "who.py"))
     assert desk.wait(run) == "COMPLETED"
     assert (
@@ -163,7 +169,9 @@ def test_the_run_folder_is_the_user_s_own(desk: Desk) -> None:
 
 
 def test_every_job_spec_is_accepted_by_sbatch(desk: Desk) -> None:
-    """Each of our job specs, rendered here, passes the real sbatch --test-only; our nodes are small, and know no types."""
+    """Each of our job specs, rendered here, passes the real sbatch --test-only; our nodes are
+    small, and have no GPU types.
+    """
     for spec in sorted((CHECKOUT / "job_specs").glob("*.yaml")):
         script = desk.cli("render", str(spec), "--set", "slurm.partition=main").stdout
         script = re.sub(r"(#SBATCH --cpus-per-task)=\d+", r"\1=1", script)
@@ -173,7 +181,7 @@ def test_every_job_spec_is_accepted_by_sbatch(desk: Desk) -> None:
 
 
 def test_a_dry_run_queues_nothing(desk: Desk) -> None:
-    """`submit --dry-run` shows the script, says what Slurm thinks of it, and leaves nothing."""
+    """`submit --dry-run` shows the script and Slurm's answer, and leaves nothing behind."""
     spec = desk.spec("dry", **LATER)
     answer = desk.cli("submit", "--dry-run", str(spec))
     assert answer.stdout.startswith("#!/bin/bash\n#SBATCH --job-name=dry\n")
@@ -183,7 +191,7 @@ def test_a_dry_run_queues_nothing(desk: Desk) -> None:
 
 
 def test_the_first_record_names_the_job(desk: Desk) -> None:
-    """The job id that submit prints is the one that the run's own files hold."""
+    """The job id that submit prints is recorded in the run's own files."""
     run = desk.submit("named", command="true")
     assert desk.wait(run) == "COMPLETED"
     assert read_record(run.folder / "events" / "submit.job")["job_id"] == run.job_id

@@ -1,6 +1,8 @@
-"""A run goes on as another job where Slurm would not requeue it, where it is to go on at once, and to avoid a node.
+"""A run continues as another job if Slurm would not requeue it, if it should start at once, or to
+exclude a node.
 
-Budget: 3 minutes. The runs go on beside each other, each on nodes of its own; a successor waits for nobody.
+Budget: 3 minutes. The runs are active at the same time, each on its own nodes; a successor waits
+for nobody.
 """
 
 from __future__ import annotations
@@ -29,19 +31,21 @@ from tests.slurm.survival import (
 
 ASIDE = {"exclude": "n1,n2"}  # whose GPUs are taken away for a moment by each preemption
 STEP = EVERY + EVERY // 2
-BESIDE = ("crashes_twice", "unfit", "forbidden", "followed")
+BACKGROUND = ("crashes_twice", "unfit", "forbidden", "followed")
 
 
 @pytest.fixture(scope="module")
 def crashes_twice(desk: Desk) -> Submitted:
-    """A run of two nodes, on the second of which a rank dies in the first two attempts, while the other one waits."""
+    """A run on two nodes; on the second one a rank dies in the first two attempts, while the other
+    rank waits.
+    """
     args = {"crash_step": STEP, "crash_rank": 1, "crash_attempts": 2, "hang_others": True}
     return survive(desk, "crashes-twice", slurm=UNPREEMPTED, args=args)
 
 
 @pytest.fixture(scope="module")
 def unfit(desk: Desk) -> Submitted:
-    """A run whose own check finds that n1 is not fit; it lies on n1 as long as nothing speaks against it."""
+    """A run whose own check rejects n1; it requests n1 until it is excluded."""
     check = 'echo "$SLURMD_NODENAME has had it"\n[ "$SLURMD_NODENAME" != n1 ]'
     return survive(
         desk, "unfit", ranks=1, slurm={"partition": "main", "exclude": "n3,n4"}, node_check=check
@@ -50,16 +54,18 @@ def unfit(desk: Desk) -> Submitted:
 
 @pytest.fixture(scope="module")
 def forbidden(desk: Desk) -> Submitted:
-    """A run that wants a successor in a partition which soon takes jobs from one machine only."""
+    """A run that requests a successor in a partition that soon accepts jobs from one machine only."""
     run = survive(desk, "forbidden", ranks=1, slurm={"partition": "fixed"}, args={"crash_step": STEP},
                   requeue={"by": "successor"})  # fmt: skip
-    begins(run, 1)  # what waits in the partition would wait for ever
+    begins(run, 1)  # a pending job would stay in the partition for ever
     only(desk, "login")
     return run
 
 
 def only(desk: Desk, machine: str) -> None:
-    """Whose jobs the partition takes. By their munged, which is ctl's, Slurm knows all machines here as ctl."""
+    """Set whose jobs the partition accepts. By their munged, which is ctl's, Slurm sees all
+    machines here as ctl.
+    """
     desk.cluster.run_on(
         "ctl", ["scontrol", "update", "partitionname=fixed", f"allocnodes={machine}"]
     )
@@ -67,7 +73,7 @@ def only(desk: Desk, machine: str) -> None:
 
 @pytest.fixture(scope="module")
 def followed(desk: Desk) -> tuple[Submitted, str]:
-    """A run with successors that crashes once, and a job that begins only if the run comes to a good end."""
+    """A run with successors that crashes once, and a job that starts only if the run succeeds."""
     run = survive(desk, "followed", ranks=1, slurm={"partition": "main"}, args={"crash_step": STEP},
                   requeue={"by": "successor"})  # fmt: skip
     words = [
@@ -85,8 +91,10 @@ def followed(desk: Desk) -> tuple[Submitted, str]:
     ["lowc", pytest.param("lowc0", marks=pytest.mark.extended)],
     ids=["grace", "no-grace"],
 )
-def test_a_preemption_that_cancels(desk: Desk, partition: str) -> None:
-    """Where Slurm cancels what it preempts, the run goes on as another job, with a grace and without one."""
+def test_a_run_that_is_preempted_by_cancel_continues(desk: Desk, partition: str) -> None:
+    """If Slurm cancels the jobs it preempts, the run continues as another job, with a grace and
+    without one.
+    """
     run = survive(
         desk,
         f"cancelled-{partition}",
@@ -99,9 +107,9 @@ def test_a_preemption_that_cancels(desk: Desk, partition: str) -> None:
     completes(desk, run)
     assert_ended(desk, run, "preemption", "finished")
     assert_whole(run)
-    told = desk.status(run)
-    assert told["job_ids"] == [run.job_id, told["job_id"]]
-    assert {desk.status(replace(run, run_id=job))["run_id"] for job in told["job_ids"]} == {
+    status = desk.status(run)
+    assert status["job_ids"] == [run.job_id, status["job_id"]]
+    assert {desk.status(replace(run, run_id=job))["run_id"] for job in status["job_ids"]} == {
         run.run_id
     }
 
@@ -114,8 +122,10 @@ def test_a_preemption_that_cancels(desk: Desk, partition: str) -> None:
         pytest.param("low0", 1, marks=pytest.mark.extended),
     ],
 )
-def test_a_preemption_amid_the_setup(desk: Desk, partition: str, jobs: int) -> None:
-    """Before srun has begun the run is preempted all the same, and goes on: by itself, or where that is Slurm's, in its job."""
+def test_a_preemption_during_the_setup(desk: Desk, partition: str, jobs: int) -> None:
+    """A run that is preempted before srun starts continues: as another job, or, if Slurm requeues
+    it, in the same one.
+    """
     setup = 'echo staging; [ "$attempt" != 0001 ] || sleep 40'
     run = survive(
         desk,
@@ -125,7 +135,7 @@ def test_a_preemption_amid_the_setup(desk: Desk, partition: str, jobs: int) -> N
         environment={"setup": [setup]},
     )
     log = run.folder / "logs" / "attempt-0001.log"
-    until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has begun")
+    until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has started")
     preempt(desk, run)
 
     completes(desk, run)
@@ -135,7 +145,9 @@ def test_a_preemption_amid_the_setup(desk: Desk, partition: str, jobs: int) -> N
 
 
 def test_a_job_that_may_not_be_requeued(desk: Desk) -> None:
-    """Where the site takes the right to a requeue from a job (JobRequeue=0, a job_submit plugin), a successor goes on."""
+    """If the site forbids requeues of a job (JobRequeue=0, a job_submit plugin), a successor
+    continues.
+    """
     run = survive(desk, "not-requeued", slurm={"partition": "main"}, args={"slow_at": [10]})
     reaches(run, 1, 10)
     desk.cluster.run_on("ctl", ["scontrol", "update", f"jobid={run.job_id}", "requeue=0"])
@@ -147,10 +159,12 @@ def test_a_job_that_may_not_be_requeued(desk: Desk) -> None:
     assert len(desk.status(run)["job_ids"]) == 2
 
 
-def test_what_waits_for_the_run_waits_for_its_successor(
+def test_dependents_of_a_run_wait_for_its_successor(
     desk: Desk, followed: tuple[Submitted, str]
 ) -> None:
-    """A crash ends the job, not the run: a dependent of the first job begins when the last one has succeeded."""
+    """A crash ends the job, not the run: a dependent of the first job starts when the last one has
+    succeeded.
+    """
     run, dependent = followed
     completes(desk, run)
     assert_ended(desk, run, "crash", "finished")
@@ -159,8 +173,8 @@ def test_what_waits_for_the_run_waits_for_its_successor(
     assert f"job {dependent} now depends on job {desk.status(run)['job_id']}" in run.log()
 
 
-def test_a_site_that_takes_no_job_from_a_node(desk: Desk, forbidden: Submitted) -> None:
-    """Where sbatch is refused on the nodes, that is told by its name, and the run goes on by a requeue."""
+def test_a_site_that_refuses_jobs_from_nodes(desk: Desk, forbidden: Submitted) -> None:
+    """If sbatch is refused on the nodes, the log says so, and the run continues by a requeue."""
     words = "(partition fixed accepts jobs only from login: AllocNodes)"
     until(
         lambda: (
@@ -176,15 +190,15 @@ def test_a_site_that_takes_no_job_from_a_node(desk: Desk, forbidden: Submitted) 
     assert desk.status(forbidden)["job_ids"] == [forbidden.job_id]
 
 
-def test_cancel_ends_a_run_whose_successor_waits(desk: Desk) -> None:
-    """`cancel` follows a run to the job that is to go on with it."""
+def test_cancel_ends_a_run_with_a_pending_successor(desk: Desk) -> None:
+    """`cancel` follows a run to the job that should continue it."""
     run = survive(desk, "cancelled-amid", ranks=1, slurm={"partition": "main"}, args={"slow_at": [10]},
                   requeue={"by": "successor"})  # fmt: skip
     reaches(run, 1, 10)
     desk.cluster.run_on("ctl", ["scontrol", "update", "partitionname=main", "state=down"])
     try:
         desk.cli("requeue", run.run_id)
-        until(lambda: desk.status(run)["state"] == "PENDING", 60, "the successor waits")
+        until(lambda: desk.status(run)["state"] == "PENDING", 60, "the successor is pending")
         assert len(desk.status(run)["job_ids"]) == 2
         desk.cli("cancel", run.run_id)
         assert desk.wait(run, 60) == "CANCELLED"
@@ -195,8 +209,8 @@ def test_cancel_ends_a_run_whose_successor_waits(desk: Desk) -> None:
     assert not [job for job in desk.jobs() if str(run.folder) in job]
 
 
-def test_a_node_that_is_not_fit(desk: Desk, unfit: Submitted) -> None:
-    """A node that fails the check is left out by the next job, and named, with the check's last words."""
+def test_a_node_that_fails_the_check_is_excluded(desk: Desk, unfit: Submitted) -> None:
+    """The next job excludes it and names it, with the check's last line."""
     completes(desk, unfit)
     assert_ended(desk, unfit, "bad-node", "finished")
     assert_whole(unfit, ranks=1)
@@ -205,8 +219,8 @@ def test_a_node_that_is_not_fit(desk: Desk, unfit: Submitted) -> None:
     assert "excluded nodes   n1 (n1 has had it)" in desk.cli("status", unfit.run_id).stdout
 
 
-def test_a_node_that_crashes_twice(desk: Desk, crashes_twice: Submitted) -> None:
-    """A node whose rank was the first to die in two attempts is left out by the third."""
+def test_a_node_that_crashes_twice_is_excluded(desk: Desk, crashes_twice: Submitted) -> None:
+    """A node whose rank was the first to die in two attempts is excluded by the third."""
     completes(desk, crashes_twice)
     assert_ended(desk, crashes_twice, "crash", "crash", "finished")
     assert_whole(crashes_twice, lost=EVERY)

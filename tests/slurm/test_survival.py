@@ -1,7 +1,7 @@
-"""A run survives what ends a job with a signal, and loses no step by it.
+"""A run survives the signals that end a job, and loses no step by them.
 
-Budget: 2 1/2 minutes. Two runs go on beside the tests: one that is preempted five times, and one that meets its time
-limit, where nobody preempts it.
+Budget: 2 1/2 minutes. Two runs are active during the tests: one that is preempted five times, and
+one that reaches its time limit, in a partition without preemption.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from tests.slurm.survival import (
     trained,
 )
 
-BESIDE = ("limited", "preempted")
-ASIDE = {"exclude": "n[1-2]"}  # leave alone the run that is preempted there
+BACKGROUND = ("limited", "preempted")
+ASIDE = {"exclude": "n[1-2]"}  # the partition in which runs are preempted
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,11 @@ def limited(desk: Desk) -> Submitted:
 
 @pytest.fixture(scope="module")
 def preempted(desk: Desk) -> Iterator[Future[Submitted]]:
-    """A run that is preempted five times: twice in its first epoch, then in the evaluation that follows it."""
-    with ThreadPoolExecutor(1) as beside:
-        yield beside.submit(preempted_five_times, desk)
+    """A run that is preempted five times: twice in its first epoch, then in the evaluation that
+    follows it.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(preempted_five_times, desk)
 
 
 def preempted_five_times(desk: Desk) -> Submitted:
@@ -53,7 +55,7 @@ def preempted_five_times(desk: Desk) -> Submitted:
 
 
 def test_a_preemption_without_grace(desk: Desk) -> None:
-    """Where Slurm kills a preempted job at once, the few seconds before SIGKILL are enough for a save."""
+    """If Slurm kills a preempted job at once, the few seconds before SIGKILL are enough for a save."""
     run = survive(desk, "graceless", slurm={**ASIDE, "partition": "low0"}, args={"slow_at": [10]})
     reaches(run, 1, 10)
     preempt(desk, run)
@@ -65,7 +67,7 @@ def test_a_preemption_without_grace(desk: Desk) -> None:
 
 @pytest.mark.extended
 def test_a_requeue_by_hand(desk: Desk) -> None:
-    """A run that a person requeues saves, comes back once, and goes on where it was."""
+    """A run that is requeued by hand saves, restarts once, and resumes from that step."""
     run = survive(desk, "requeued", slurm=ASIDE, args={"slow_at": [10]})
     reaches(run, 1, 10)
     desk.cluster.run_as("alice", ["scontrol", "requeue", run.job_id])
@@ -75,8 +77,8 @@ def test_a_requeue_by_hand(desk: Desk) -> None:
     assert_whole(run)
 
 
-def test_a_finished_run_that_is_started_again_leaves_at_once(desk: Desk) -> None:
-    """A finished run whose job is requeued trains no step more, and its job completes again."""
+def test_a_finished_run_that_is_started_again_exits_at_once(desk: Desk) -> None:
+    """A finished run whose job is requeued trains no further step, and its job completes again."""
     run = survive(desk, "finished", ranks=1, slurm=ASIDE)
     completes(desk, run)
     before = trained(run.folder)
@@ -94,7 +96,9 @@ def test_a_finished_run_that_is_started_again_leaves_at_once(desk: Desk) -> None
 
 
 def test_five_preemptions_change_nothing(desk: Desk, preempted: Future[Submitted]) -> None:
-    """Preempted five times, two of them in one epoch, a run ends with the weights of an uninterrupted one."""
+    """Preempted five times, two of them in one epoch, a run ends with the weights of an
+    uninterrupted one.
+    """
     run = preempted.result()
     assert_ended(desk, run, *["preemption"] * 5, "finished")
     assert_whole(run)
@@ -103,7 +107,9 @@ def test_five_preemptions_change_nothing(desk: Desk, preempted: Future[Submitted
 
 
 def test_a_time_limit(desk: Desk, limited: Submitted) -> None:
-    """A run longer than its time limit saves in time, asks for itself again, and goes on where it was."""
+    """A run longer than its time limit saves in time, requests its requeue, and resumes from that
+    step.
+    """
     completes(desk, limited)
     assert_ended(desk, limited, "time-limit", "finished")
     assert_whole(limited)

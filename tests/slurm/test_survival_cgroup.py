@@ -1,6 +1,7 @@
-"""The same under cgroup tracking, as on most real clusters: a signal reaches a step's task, and none of its children.
+"""The same with cgroup tracking, as on most real clusters: a signal reaches only a step's task, not
+its children.
 
-Budget: 2 minutes. A run meets its time limit beside the tests, where nobody preempts it.
+Budget: 2 minutes. A run reaches its time limit during the tests, in a partition without preemption.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.slurm.survival import (
     survive,
 )
 
-BESIDE = ("limited",)
+BACKGROUND = ("limited",)
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,8 @@ def limited(desk: Desk) -> Submitted:
     ["low", pytest.param("low0", marks=pytest.mark.extended)],
     ids=["grace", "no-grace"],
 )
-def test_a_preemption(desk: Desk, partition: str) -> None:
-    """With a grace and without one, a preempted run saves and goes on where it was."""
+def test_a_preempted_run_resumes(desk: Desk, partition: str) -> None:
+    """With a grace and without one, a preempted run saves and resumes from that step."""
     run = survive(
         desk,
         f"preempted-{partition}",
@@ -60,7 +61,7 @@ def test_a_preemption(desk: Desk, partition: str) -> None:
 
 @pytest.mark.extended
 def test_one_rank_crashes_while_the_other_hangs(desk: Desk) -> None:
-    """A crash is not taken for the preemption that srun's signal to the other node looks like."""
+    """srun's signal to the other node after a crash is not taken for a preemption."""
     args = {"crash_step": EVERY + 10, "crash_rank": 1, "hang_others": True}
     run = survive(desk, "crash", args=args)
     completes(desk, run)
@@ -83,14 +84,18 @@ def test_a_plain_scancel(desk: Desk) -> None:
 
 @pytest.mark.extended
 def test_a_time_limit(desk: Desk, limited: Submitted) -> None:
-    """A run longer than its time limit saves in time, asks for itself again, and goes on where it was."""
+    """A run longer than its time limit saves in time, requests its requeue, and resumes from that
+    step.
+    """
     completes(desk, limited)
     assert_ended(desk, limited, "time-limit", "finished")
     assert_whole(limited)
 
 
-def test_a_script_ends_its_helpers(desk: Desk) -> None:
-    """No trainer starts with SIGTERM ignored, which its children would inherit: they could not be ended by it."""
+def test_a_script_can_end_its_helpers(desk: Desk) -> None:
+    """No training process starts with SIGTERM ignored, which its children would inherit: they could
+    not be ended by it.
+    """
     run = desk.submit("helped", script=str(SCRIPTS / "helped.py"), slurm=UNPREEMPTED)
     completes(desk, run)
     assert "the server ended with -15" in run.log()

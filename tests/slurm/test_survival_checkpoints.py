@@ -1,6 +1,6 @@
-"""A run survives what happens to its checkpoints: killed saves, damaged files, a full disk.
+"""A run survives damage to its checkpoints: killed saves, corrupt files, a full disk.
 
-Budget: 1 1/2 minutes. Two lanes go on at once, each on two nodes of its own.
+Budget: 1 1/2 minutes. Two lanes run at once, each on two nodes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.slurm.survival import (
     trainers_of,
 )
 
-BESIDE = ("lanes",)
+BACKGROUND = ("lanes",)
 LEFT, RIGHT = {"exclude": "n[3-4]"}, {"exclude": "n[1-2]"}  # the nodes of each lane
 BIG = {"width": 512}  # a checkpoint of 3 MB
 MEGABYTE = 2**20
@@ -52,18 +52,18 @@ def lanes(desk: Desk) -> Iterator[dict[str, Future[Submitted]]]:
 
 
 def requeued_in_save(desk: Desk) -> Submitted:
-    """Requeue a run by hand while it saves, so slowly that Slurm's final kill comes into the save."""
+    """Requeue a run by hand while it saves so slowly that Slurm's final kill interrupts the save."""
     run = survive(desk, "requeued-in-save", slurm=LEFT, args={"slow_save": 600})
-    until((run.folder / "output" / "saving").exists, 120, "a save is under way")
+    until((run.folder / "output" / "saving").exists, 120, "a save is running")
     desk.cluster.run_as("alice", ["scontrol", "requeue", run.job_id])
     completes(desk, run)
     return run
 
 
 def killed_in_save(desk: Desk) -> Submitted:
-    """End all trainers and launchers with SIGKILL while they save."""
+    """Kill all training processes and launchers with SIGKILL while they save."""
     run = survive(desk, "killed-in-save", slurm=RIGHT, args={"slow_save": 600})
-    until((run.folder / "output" / "saving").exists, 120, "a save is under way")
+    until((run.folder / "output" / "saving").exists, 120, "a save is running")
     for process in trainers_of(run, 1):
         os.kill(process, signal.SIGKILL)
     completes(desk, run)
@@ -71,7 +71,7 @@ def killed_in_save(desk: Desk) -> Submitted:
 
 
 def damaged(desk: Desk) -> Submitted:
-    """Stop a run with five checkpoints, damage the newest three in three ways, and let it go on."""
+    """Stop a run with five checkpoints, damage the newest three in three ways, and resume it."""
     run = survive(
         desk,
         "damaged",
@@ -103,26 +103,28 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_slurm_kills_a_run_amid_a_save(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
-    """A save that Slurm's final kill cuts short leaves nothing that is taken for a checkpoint."""
+def test_slurm_kills_a_run_during_a_save(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
+    """A save that Slurm's final kill interrupts leaves nothing that is taken for a checkpoint."""
     run = lanes["requeued-in-save"].result()
     assert_ended(desk, run, "requeue", "finished")
     assert trained(run.folder).lost() == [EVERY]
     assert_whole(run, lost=EVERY)
 
 
-def test_trainers_are_killed_amid_a_save(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
-    """A save that SIGKILL cuts short leaves nothing that is taken for a checkpoint."""
+def test_training_processes_are_killed_during_a_save(
+    desk: Desk, lanes: dict[str, Future[Submitted]]
+) -> None:
+    """A save that SIGKILL interrupts leaves nothing that is taken for a checkpoint."""
     run = lanes["killed-in-save"].result()
     assert_ended(desk, run, "crash", "finished")
     assert trained(run.folder).lost() == [EVERY]
     assert_whole(run, lost=EVERY)
 
 
-def test_damaged_checkpoints_are_passed_over(
-    desk: Desk, lanes: dict[str, Future[Submitted]]
-) -> None:
-    """Bit-flipped, truncated or without a file: none is loaded, each is named, and the run goes on from the newest whole one."""
+def test_corrupt_checkpoints_are_skipped(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
+    """Bit-flipped, truncated or without a file: none is loaded, each is named, and the run resumes
+    from the newest complete one.
+    """
     run = lanes["damaged"].result()
     assert_ended(desk, run, "stop", "finished")
     log = run.log(2)
@@ -134,9 +136,11 @@ def test_damaged_checkpoints_are_passed_over(
 
 
 @pytest.mark.extended
-def test_a_quota(desk: Desk) -> None:
-    """Where files may not grow to a checkpoint's size, each save fails with a warning, and training goes on to its end."""
-    setup = ["ulimit -f 1024"]  # 1 MB a file
+def test_training_continues_under_a_quota(desk: Desk) -> None:
+    """If files may not grow to a checkpoint's size, each save fails with a warning, and training
+    completes.
+    """
+    setup = ["ulimit -f 1024"]  # 1 MB per file
     run = survive(desk, "quota", ranks=1, slurm=RIGHT, args=BIG, environment={"setup": setup})
     completes(desk, run)
     assert_ended(desk, run, "finished")
@@ -147,7 +151,7 @@ def test_a_quota(desk: Desk) -> None:
 
 @contextmanager
 def small_disk(megabytes: int) -> Iterator[Path]:
-    """A disk of this size that every machine of a cluster sees that is started later."""
+    """A disk of this size that is visible on every machine of a cluster that is started later."""
     folder = tempfile.mkdtemp(prefix="clusterrun-disk-", dir="/var/tmp")
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=1777", "small", folder], check=True
@@ -159,13 +163,15 @@ def small_disk(megabytes: int) -> Iterator[Path]:
         Path(folder).rmdir()
 
 
-def test_a_full_disk() -> None:
-    """While the disk has no room for a checkpoint, saves fail with a warning; then they succeed again, and no step is lost."""
+def test_training_continues_on_a_full_disk() -> None:
+    """While the disk has no room for a checkpoint, saves fail with a warning; later they succeed
+    again, and no step is lost.
+    """
     with small_disk(32) as disk, Cluster.start(nodes=1, accounting=False) as cluster:
         desk = Desk(cluster, "alice", disk)
         run = survive(desk, "full", ranks=1, args={**BIG, "slow_at": [EVERY + 5]})
         reaches(run, 1, EVERY + 5)
-        until(lambda: len(checkpoints(run)) == 1, 60, "the first checkpoint is there")
+        until(lambda: len(checkpoints(run)) == 1, 60, "the first checkpoint exists")
         filler = disk / "filler"
         filler.write_bytes(bytes(shutil.disk_usage(disk).free - MEGABYTE))
         until(lambda: "failed" in read_record(run.folder / "saves"), 120, "a save fails")

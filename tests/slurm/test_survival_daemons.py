@@ -24,12 +24,12 @@ from tests.slurm.survival import (
     trained,
 )
 
-BESIDE = ()  # both tests of slurmctld look at the same runs
+BACKGROUND = ()  # both tests of slurmctld use the same runs
 
 
 @dataclass(frozen=True)
 class Outages:
-    """Two runs that lived through slurmctld's absences: one that trained on, and one that crashed meanwhile."""
+    """Two runs during slurmctld's outages: one that trained, and one that crashed meanwhile."""
 
     training: Submitted
     crashed: Submitted
@@ -47,12 +47,12 @@ def outages(desk: Desk) -> Outages:
     desk.cluster.kill_daemon("slurmctld")
     trains_on(training)
     desk.cluster.start_daemon("slurmctld")
-    until(lambda: desk.cluster.state(training.job_id) == "RUNNING", 60, "slurmctld answers")
+    until(lambda: desk.cluster.state(training.job_id) == "RUNNING", 60, "slurmctld responds")
     desk.cluster.stop_daemon("slurmctld")
     trains_on(training)
     hurry(crashed)
     until(lambda: "crash" in causes(crashed), 120, "it crashes")
-    until(lambda: "scontrol requeue" in crashed.log(), 120, "it asks to come back, in vain")
+    until(lambda: "scontrol requeue" in crashed.log(), 120, "its requeue fails")
     desk.cluster.start_daemon("slurmctld")
     hurry(training)
     completes(desk, training)
@@ -65,21 +65,23 @@ def trains_on(run: Submitted) -> None:
 
 
 def test_slurmctld_is_restarted_and_killed(outages: Outages) -> None:
-    """Training goes on while slurmctld is away; one that is killed may forget the job and start it again."""
+    """Training continues while slurmctld is down; if it is killed, it may forget the job and start
+    it again.
+    """
     found = causes(outages.training)
     assert found[-1] == "finished", story(outages.training)
     assert_whole(outages.training, lost=EVERY, at_once=len(found) > 1)
 
 
 def test_slurmctld_is_away_when_an_attempt_ends(desk: Desk, outages: Outages) -> None:
-    """A crashed attempt asks to come back until slurmctld answers."""
+    """A crashed attempt retries its requeue until slurmctld responds."""
     assert_ended(desk, outages.crashed, "crash", "finished")
     assert_whole(outages.crashed, ranks=1, lost=EVERY)
 
 
 @pytest.mark.extended
 def test_slurmdbd_is_down(desk: Desk) -> None:
-    """Without accounting a preempted run comes back as with it."""
+    """Without accounting a preempted run continues as with it."""
     desk.cluster.stop_daemon("slurmdbd")
     run = survive(desk, "unaccounted", args={"slow_at": [10]})
     reaches(run, 1, 10)

@@ -1,7 +1,7 @@
-"""A run survives its nodes: crashed, cut off the network, or without their slurmd.
+"""A run survives its nodes: crashed, disconnected, or without slurmd.
 
-Budget: 2 minutes. Two lanes go on at once, each on two nodes of its own, because Slurm takes half a minute to see
-that a node is gone. What a node does that Slurm has given up, and that goes on training, is the split brain.
+Budget: 2 minutes. Two lanes run at once, each on two nodes, because Slurm takes half a minute to
+notice that a node is gone. A node that Slurm has given up, and that still trains, is a split brain.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ from tests.slurm.survival import (
     trainers_of,
 )
 
-BESIDE = ("lanes",)
+BACKGROUND = ("lanes",)
 LEFT, RIGHT = {"exclude": "n[3-4]"}, {"exclude": "n[1-2]"}  # the nodes of each lane
 GIVEN_UP = 180  # seconds; Slurm needs about 30 here (SlurmdTimeout is 10)
 
 
 @dataclass(frozen=True)
 class Split:
-    """A run of which two attempts lived at once, and the checkpoints of the first when the second had begun."""
+    """A run with two attempts active at once, and the first one's checkpoints when the second had
+    started.
+    """
 
     run: Submitted
     published: list[str]
@@ -47,11 +49,13 @@ class Split:
 def lanes(
     desk: Desk, request: pytest.FixtureRequest
 ) -> Iterator[dict[str, Future[Submitted | Split]]]:
-    """The outcome of each scenario that is asked for, by its name."""
+    """The outcome of each selected scenario, by name."""
     tests = [
         item for item in request.session.items if item.getparent(pytest.Module) is request.node
     ]
-    wanted = {test.callspec.params["which"] for test in tests if isinstance(test, pytest.Function)}
+    selected = {
+        test.callspec.params["which"] for test in tests if isinstance(test, pytest.Function)
+    }
     with ThreadPoolExecutor(1) as left, ThreadPoolExecutor(1) as right:
         every: dict[str, Callable[[], Future[Submitted | Split]]] = {
             "head": lambda: left.submit(node_crashes, desk, LEFT, "n1"),
@@ -63,18 +67,16 @@ def lanes(
                 brain_splits, desk, RIGHT, desk.cluster.cut, desk.cluster.heal
             ),
         }
-        yield {name: begin() for name, begin in every.items() if name in wanted}
+        yield {name: begin() for name, begin in every.items() if name in selected}
 
 
 def node_crashes(desk: Desk, lane: dict[str, str], node: str) -> Submitted:
-    """Cut the power of a node amid a training over two; boot it again once Slurm knows."""
+    """Cut the power of a node during a training on two; boot it again once Slurm has noticed."""
     run = survive(desk, f"crashed-{node}", slurm=lane, args={"slow_at": [EVERY + 5]})
     reaches(run, 1, EVERY + 5)
     desk.cluster.crash(node)
     try:
-        until(
-            lambda: desk.cluster.state(run.job_id) != "RUNNING", GIVEN_UP, "Slurm gives the job up"
-        )
+        until(lambda: desk.cluster.state(run.job_id) != "RUNNING", GIVEN_UP, "Slurm ends the job")
     finally:
         desk.cluster.boot(node)
     completes(desk, run)
@@ -82,15 +84,15 @@ def node_crashes(desk: Desk, lane: dict[str, str], node: str) -> Submitted:
 
 
 def brain_splits(
-    desk: Desk, lane: dict[str, str], hurt: Callable[[str], None], mend: Callable[[str], None]
+    desk: Desk, lane: dict[str, str], damage: Callable[[str], None], repair: Callable[[str], None]
 ) -> Split:
-    """Hide a node from Slurm: its training goes on while the run is started again on the other one."""
+    """Hide a node from Slurm: its training continues while the run restarts on the other one."""
     run = survive(
-        desk, hurt.__name__.replace("_", "-"), ranks=1, slurm=lane, args={"slow_at": [EVERY + 5]}
+        desk, damage.__name__.replace("_", "-"), ranks=1, slurm=lane, args={"slow_at": [EVERY + 5]}
     )
     reaches(run, 1, EVERY + 5)
     node = nodes(run)
-    hurt(node)
+    damage(node)
     try:
         begins(run, 2, GIVEN_UP)
         until(
@@ -100,10 +102,12 @@ def brain_splits(
         )
         published = of_first(run)
         until(
-            lambda: not trainers_of(run, 1), 120, "the first attempt's trainers leave by themselves"
+            lambda: not trainers_of(run, 1),
+            120,
+            "the first attempt's training processes exit by themselves",
         )
     finally:
-        mend(node)
+        repair(node)
     completes(desk, run)
     return Split(run, published)
 
@@ -113,12 +117,14 @@ def of_first(run: Submitted) -> list[str]:
 
 
 @pytest.mark.parametrize("which", ["head", pytest.param("other", marks=pytest.mark.extended)])
-def test_a_node_crashes(desk: Desk, lanes: dict[str, Future[Submitted]], which: str) -> None:
-    """The head node or another one loses its power: the run comes back, and loses no more than since its checkpoint."""
+def test_a_run_survives_the_crash_of_a_node(
+    desk: Desk, lanes: dict[str, Future[Submitted]], which: str
+) -> None:
+    """The head node or another one loses its power: the run resumes from its last checkpoint."""
     run = lanes[which].result()
     found = causes(run)
     assert (found[0], found[-1]) == ("node-failure", "finished"), story(run)
-    # a node that has just been booted may refuse the next start, or end it for one of before: that is no crash
+    # a node that has just booted may refuse the next start, or end it for an earlier one: which does not count as a crash
     assert {"crash", "hang"}.isdisjoint(found), story(run)
     assert_ended(desk, run, *found)
     assert_whole(run, lost=EVERY)
@@ -126,7 +132,9 @@ def test_a_node_crashes(desk: Desk, lanes: dict[str, Future[Submitted]], which: 
 
 @pytest.mark.parametrize("which", [pytest.param("slurmd", marks=pytest.mark.extended), "cut"])
 def test_no_split_brain(desk: Desk, lanes: dict[str, Future[Split]], which: str) -> None:
-    """An attempt that Slurm lost sight of publishes nothing once another one has begun, and leaves by itself."""
+    """An attempt that Slurm has lost publishes nothing once another one has started, and exits by
+    itself.
+    """
     split = lanes[which].result()
     run = split.run
     assert_ended(desk, run, "node-failure", "finished")

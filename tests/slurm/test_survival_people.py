@@ -1,4 +1,4 @@
-"""What people do to a run: cancel it at any moment, stop a teammate's, run many as an array.
+"""What users do to a run: cancel it at any moment, stop a teammate's, run many as an array.
 
 Budget: 1 minute.
 """
@@ -28,12 +28,12 @@ from tests.slurm.survival import (
     trained,
 )
 
-BESIDE = ("array",)
-ASIDE = {"exclude": "n[1-2]"}  # leave alone the array of which a task is preempted there
+BACKGROUND = ("array",)
+ASIDE = {"exclude": "n[1-2]"}  # the partition in which a task of the array is preempted
 
 
 def gone_for_good(desk: Desk, run: Submitted) -> None:
-    """Nothing of a cancelled run is left, and nothing will come back."""
+    """Assert that nothing of a cancelled run remains, and nothing will restart."""
     desk.cluster.wait_state(run.job_id, "CANCELLED", timeout=90)
     until(lambda: not processes_of(run, 1), 60, "its processes end")
     assert desk.status(run)["state"] == "CANCELLED"
@@ -42,7 +42,9 @@ def gone_for_good(desk: Desk, run: Submitted) -> None:
 
 
 def test_a_plain_scancel(desk: Desk) -> None:
-    """A run that is cancelled while it trains ends at once, for good, although its trainers hear what is a preemption's signal."""
+    """A run that is cancelled while it trains ends at once, for good, although its processes
+    receive the signal of a preemption.
+    """
     run = survive(desk, "cancelled", slurm=ASIDE, args={"slow_at": [10]})
     reaches(run, 1, 10)
     desk.cluster.run_as("alice", ["scancel", run.job_id])
@@ -59,16 +61,18 @@ def test_scancel_in_the_pause_after_a_crash(desk: Desk) -> None:
 
 @pytest.mark.extended
 def test_scancel_during_a_save(desk: Desk) -> None:
-    """A run that is cancelled while it saves ends for good; what was whole before is whole."""
+    """A run that is cancelled while it saves ends for good; complete checkpoints stay complete."""
     run = survive(desk, "cancelled-in-save", ranks=1, slurm=ASIDE, args={"slow_save": 60})
-    until((run.folder / "output" / "saving").exists, 120, "a save is under way")
+    until((run.folder / "output" / "saving").exists, 120, "a save is running")
     desk.cluster.run_as("alice", ["scancel", run.job_id])
     gone_for_good(desk, run)
     assert checkpoints(run) == [f"step-{EVERY:08d}-0001"]
 
 
 def test_a_teammate_stops_a_run(desk: Desk) -> None:
-    """With `share: group` a teammate reads the log and stops the run, which saves and leaves; no more is open."""
+    """With `share: group` a teammate reads the log and stops the run, which saves and exits;
+    nothing else is open.
+    """
     run = survive(desk, "shared", ranks=1, slurm=ASIDE, args={"slow_at": [10]}, share="group")
     reaches(run, 1, 10)
     bob = Desk(desk.cluster, "bob")
@@ -88,7 +92,7 @@ def test_a_teammate_stops_a_run(desk: Desk) -> None:
 
 
 def test_one_task_of_an_array_is_preempted(desk: Desk, array: Future[list[Submitted]]) -> None:
-    """Each task is a run of its own: the one that is preempted comes back alone, and all are whole."""
+    """Each task is a separate run: the preempted one resumes alone, and all are exact."""
     kept, preempted = array.result()
     assert_ended(desk, kept, "finished")
     assert_ended(desk, preempted, "preemption", "finished")
@@ -99,8 +103,8 @@ def test_one_task_of_an_array_is_preempted(desk: Desk, array: Future[list[Submit
 @pytest.fixture(scope="module")
 def array(desk: Desk) -> Iterator[Future[list[Submitted]]]:
     """Two tasks on a node each, of which the second is preempted."""
-    with ThreadPoolExecutor(1) as beside:
-        yield beside.submit(preempted_task, desk)
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(preempted_task, desk)
 
 
 def preempted_task(desk: Desk) -> list[Submitted]:

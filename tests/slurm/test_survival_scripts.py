@@ -1,6 +1,8 @@
-"""Scripts that are not written for clusterrun survive a preemption: transformers.Trainer, and what imports nothing of it.
+"""Scripts that are not written for clusterrun survive a preemption: transformers.Trainer, and
+scripts that import nothing of it.
 
-Budget: 1 1/2 minutes. All runs go on at once. Those that nobody interrupts give what the others must give too.
+Budget: 1 1/2 minutes. All runs are active at once. The results of the uninterrupted ones are those
+that the others must equal.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from tests.slurm.survival import (
     story,
 )
 
-BESIDE = ("bare", "plain", "trainer", "plain_reference", "trainer_reference")
+BACKGROUND = ("bare", "plain", "trainer", "plain_reference", "trainer_reference")
 STEPS, SAVE_STEPS = 200, 20  # at the pace of slowed.py a minute; not slowed, seconds
 LAST = f"checkpoint-{STEPS:06d}.pt"
 TRAINER: dict[str, Any] = {
@@ -47,13 +49,13 @@ ONE_NODE = {"nodes": 1, "gpus-per-node": 2}
 
 
 def slowed(script: str) -> dict[str, Any]:
-    """The values of a job spec whose script is slow in its first attempt."""
+    """Return the values of a job spec whose script is slow in its first attempt."""
     return {"script": str(SCRIPTS / "slowed.py"), "environment": {"variables": {"SLOWED": script}}}
 
 
 def unpreempted(**values: Any) -> dict[str, Any]:
-    asked = {**UNPREEMPTED, **values}
-    return {option: value for option, value in asked.items() if value is not None}
+    spec = {**UNPREEMPTED, **values}
+    return {option: value for option, value in spec.items() if value is not None}
 
 
 @pytest.fixture(scope="module")
@@ -89,22 +91,22 @@ def plain(desk: Desk) -> Submitted:
 
 @pytest.fixture(scope="module")
 def bare(desk: Desk) -> Submitted:
-    """The plain script again, where nothing says that it has checkpoints."""
+    """The plain script again, with a spec that does not name its checkpoints."""
     return desk.submit(
         "bare", slurm={**ONE_NODE, "nodelist": "n4"}, **slowed("examples/train_plain.py"), **BARE
     )
 
 
 def weights(run: Submitted) -> dict[str, torch.Tensor]:
-    """The final weights of the plain script."""
+    """Return the final weights of the plain script."""
     saved: dict[str, Any] = torch.load(run.folder / "output" / LAST, weights_only=True)
     model: dict[str, torch.Tensor] = saved["model"]
     return model
 
 
-def assert_equal_weights(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+def assert_equal_weights(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def first_checkpoint(run: Submitted) -> Path:
@@ -116,10 +118,12 @@ def numbers(pattern: str, text: str) -> list[int]:
 
 
 @pytest.mark.extended
-def test_a_script_without_checkpoints_begins_anew(
+def test_a_script_without_checkpoints_restarts_from_the_beginning(
     desk: Desk, bare: Submitted, plain_reference: Submitted
 ) -> None:
-    """A script that cannot resume, and hears no stop, is killed when the grace ends, and simply started again."""
+    """A script that cannot resume, and handles no stop, is killed when the grace ends, and starts
+    again.
+    """
     until(first_checkpoint(bare).exists, 240, "training is under way")
     preempt(desk, bare)
 
@@ -133,10 +137,12 @@ def test_a_script_without_checkpoints_begins_anew(
 
 
 @pytest.mark.extended
-def test_a_script_with_checkpoints_of_its_own(
+def test_a_script_with_its_own_checkpoints_resumes(
     desk: Desk, plain: Submitted, plain_reference: Submitted
 ) -> None:
-    """A script that imports nothing of clusterrun is told to save by the signal it wants, and what to resume from."""
+    """A script that imports nothing of clusterrun receives its own signal to save, and the
+    checkpoint to resume from.
+    """
     until(first_checkpoint(plain).exists, 240, "training is under way")
     preempt(desk, plain)
 
@@ -150,8 +156,12 @@ def test_a_script_with_checkpoints_of_its_own(
 
 
 @pytest.mark.extended
-def test_a_trainer_script(desk: Desk, trainer: Submitted, trainer_reference: Submitted) -> None:
-    """With one line, a script of transformers.Trainer loses no step and ends with the same weights, bit for bit."""
+def test_a_trainer_script_resumes(
+    desk: Desk, trainer: Submitted, trainer_reference: Submitted
+) -> None:
+    """With one line, a script of transformers.Trainer loses no step and ends with the same weights,
+    bit for bit.
+    """
     until(lambda: trainer.step() >= 5, 240, "training is under way")
     preempt(desk, trainer)
 

@@ -1,4 +1,6 @@
-"""`clean` and `notify` on a real cluster: who is told of which end, and what of all runs may go. Takes 50 seconds."""
+"""`clean` and `notify` on a real cluster: who is notified of which end, and which runs are removed.
+Takes 50 seconds.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ NOTICE = {"on": ["finished", "gave-up", "requeued"], "to": {"webhook": "HOOK"}}
 
 
 @pytest.fixture
-def heard(cluster: Cluster) -> Iterator[Path]:
-    """The file of what a webhook on the login machine is sent."""
-    file = cluster.home("alice") / "heard"
+def received(cluster: Cluster) -> Iterator[Path]:
+    """The file with the messages that a webhook on the login machine receives."""
+    file = cluster.home("alice") / "received"
     with cluster.popen_as(
         "alice", [sys.executable, SCRIPTS / "hook.py", str(PORT), file]
     ) as server:
@@ -31,8 +33,10 @@ def heard(cluster: Cluster) -> Iterator[Path]:
         server.kill_group()
 
 
-def test_slurms_own_mail_says_that_a_run_finished() -> None:
-    """Where the nodes have no mail program, Slurm mails the last end of a run, and no end after which it goes on."""
+def test_slurm_mails_that_a_run_finished() -> None:
+    """If the nodes have no mail program, Slurm mails the last end of a run, and no end after which
+    it continues.
+    """
     with TemporaryDirectory(prefix="slurm-mail-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -58,9 +62,9 @@ def test_slurms_own_mail_says_that_a_run_finished() -> None:
     assert mail.endswith(" alice@example.org")
 
 
-def told(heard: Path, run: Submitted) -> list[tuple[Any, ...]]:
-    lines = map(json.loads, heard.read_text().splitlines() if heard.exists() else [])
-    return [(line["event"], line["attempt"]) for line in lines if line["run"] == run.run_id]
+def events_of(received: Path, run: Submitted) -> list[tuple[Any, ...]]:
+    lines = map(json.loads, received.read_text().splitlines() if received.exists() else [])
+    return [(line["event"], line["attempt"]) for line in lines if line["run_id"] == run.run_id]
 
 
 def submit(desk: Desk, name: str, command: str, **values: Any) -> Submitted:
@@ -72,8 +76,10 @@ def submit(desk: Desk, name: str, command: str, **values: Any) -> Submitted:
     return desk.submitted(desk.cli("submit", "--json", str(spec), env=hook))
 
 
-def test_who_is_told_and_what_may_go(cluster: Cluster, heard: Path) -> None:
-    """A webhook hears of each attempt's end once; then `clean` takes the runs that have ended, and leaves the others."""
+def test_a_run_notifies_of_its_ends_and_is_cleaned(cluster: Cluster, received: Path) -> None:
+    """A webhook receives each attempt's end once; then `clean` removes the runs that have ended,
+    and keeps the others.
+    """
     desk = Desk(cluster, "alice")
     well = submit(desk, "well", "true")
     again = submit(desk, "again", '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || sleep 120')
@@ -86,7 +92,7 @@ def test_who_is_told_and_what_may_go(cluster: Cluster, heard: Path) -> None:
     until(lambda: desk.status(again)["state"] == "RUNNING", 60, "it runs")
     cluster.run_as(
         "alice", ["scontrol", "requeue", again.job_id]
-    )  # it does not leave by itself, and is killed
+    )  # it does not exit by itself, and is killed
     ends = {run.run_id: desk.wait(run) for run in (well, again, taken, ill)}
     assert ends == {
         well.run_id: "COMPLETED",
@@ -94,13 +100,15 @@ def test_who_is_told_and_what_may_go(cluster: Cluster, heard: Path) -> None:
         taken.run_id: "COMPLETED",
         ill.run_id: "FAILED",
     }
-    until(lambda: told(heard, again)[-1:] == [("finished", 2)], 15, "its end is told")
-    assert told(heard, well) == [("finished", 1)]
-    assert told(heard, again) == [("requeued", 1), ("finished", 2)]
+    until(lambda: events_of(received, again)[-1:] == [("finished", 2)], 15, "its end is received")
+    assert events_of(received, well) == [("finished", 1)]
+    assert events_of(received, again) == [("requeued", 1), ("finished", 2)]
     until(
-        lambda: told(heard, taken) == [("requeued", 1), ("finished", 2)], 15, "a successor's, too"
+        lambda: events_of(received, taken) == [("requeued", 1), ("finished", 2)],
+        15,
+        "a successor's, too",
     )
-    until(lambda: told(heard, ill) == [("gave-up", 1)], 15, "that it gave up")
+    until(lambda: events_of(received, ill) == [("gave-up", 1)], 15, "that it gave up")
     found = subprocess.run(
         ["grep", "-rl", SECRET, desk.run_root], text=True, capture_output=True, check=False
     ).stdout
@@ -119,7 +127,7 @@ def what_may_go(desk: Desk, ended: list[Submitted], living: list[Submitted]) -> 
     assert {one["run_id"] for one in answer["removals"]} & names == {run.run_id for run in ended}
     unsure = {note.partition(" stays: Slurm is not responding")[0] for note in answer["notes"]}
     assert {run.run_id for run in living} <= unsure
-    until(lambda: desk.status(living[0])["state"] == "RUNNING", 30, "slurmctld is back")
+    until(lambda: desk.status(living[0])["state"] == "RUNNING", 30, "slurmctld responds")
     done = json.loads(desk.cli("clean", "--keep", "0", "--yes", "--json").stdout)
     assert {one["run_id"] for one in done["removals"] if one["removed"]} & names == {
         run.run_id for run in ended

@@ -1,4 +1,6 @@
-"""What people set for their own eyes changes nothing that clusterrun reads of Slurm; other clusters' jobs are safe."""
+"""Users' settings for Slurm's output change nothing that clusterrun reads; other clusters' jobs are
+safe.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ def desk() -> Iterator[Desk]:
 
 @pytest.fixture(scope="module")
 def runs(desk: Desk) -> tuple[Submitted, Submitted, Submitted]:
-    """One run that runs, one that waits, one that has ended."""
+    """One active run, one pending run, one that has ended."""
     ended = desk.submit("ended", command="true")
     assert desk.wait(ended) == "COMPLETED"
     running = desk.submit("running", command="sleep 600")
@@ -41,7 +43,7 @@ def runs(desk: Desk) -> tuple[Submitted, Submitted, Submitted]:
 
 
 def answers(desk: Desk, run: Submitted, env: dict[str, str]) -> list[object]:
-    """What the commands say, without what changes by itself."""
+    """Return the commands' output, without what changes by itself."""
     status = json.loads(desk.cli("status", run.run_id, "--json", env=env).stdout)
     resume = desk.cli("resume", run.run_id, env=env, check=False)
     listed = desk.cli("list", "--json", env=env).stdout
@@ -61,13 +63,13 @@ def answers(desk: Desk, run: Submitted, env: dict[str, str]) -> list[object]:
 def test_answers_do_not_depend_on_the_users_settings(
     desk: Desk, runs: tuple[Submitted, ...], name: str, plain: list[object]
 ) -> None:
-    """`status`, `list`, `clean` and `resume` say the same with a variable as without."""
+    """`status`, `list`, `clean` and `resume` print the same with a variable as without."""
     assert answers(desk, runs[0], {name: HARMFUL[name]}) == plain
 
 
 @pytest.fixture(scope="module")
 def plain(desk: Desk, runs: tuple[Submitted, ...]) -> list[object]:
-    """What the commands say without any variable."""
+    """The commands' output without any variable."""
     found = answers(desk, runs[0], {})
     assert (found[0], found[2], found[5]) == ("RUNNING", 1, False)
     assert {"RUNNING", "PENDING", "COMPLETED"} <= set(found[4])  # type: ignore[call-overload]
@@ -75,7 +77,9 @@ def plain(desk: Desk, runs: tuple[Submitted, ...]) -> list[object]:
 
 
 def test_no_setting_reaches_the_job(desk: Desk) -> None:
-    """Neither what sbatch hands over by itself, nor what a setup line exports, changes what the script reads."""
+    """Neither what sbatch passes on by itself, nor what a setup line exports, changes what the
+    script reads.
+    """
     lines = ["export SQUEUE_PARTITION=high", "export SQUEUE_FORMAT2=username"]
     run_env = {"SLURM_TIME_FORMAT": "%a", "SLURM_BITSTR_LEN": "1", "SQUEUE_PARTITION": "high"}
     spec = desk.spec(
@@ -92,7 +96,9 @@ def test_no_setting_reaches_the_job(desk: Desk) -> None:
 
 
 def test_a_run_remembers_its_cluster(desk: Desk, runs: tuple[Submitted, ...]) -> None:
-    """By the name that Slurm gives it, with SLURM_CLUSTERS or without; the variable works for every command."""
+    """By the name that Slurm gives it, with SLURM_CLUSTERS or without; the variable works for every
+    command.
+    """
     assert read_record(runs[0].folder / "events" / "submit.job")["cluster"] == "cluster"
     env = {"SLURM_CLUSTERS": "cluster"}
     run = desk.submitted(
@@ -106,7 +112,9 @@ def test_a_run_remembers_its_cluster(desk: Desk, runs: tuple[Submitted, ...]) ->
 def test_a_job_of_the_same_number_on_another_cluster_is_safe(
     desk: Desk, runs: tuple[Submitted, ...]
 ) -> None:
-    """A run that was submitted to `wice` has the number of a job here, which no command touches or shows."""
+    """A run that was submitted to `wice` has the number of a job here, which no command touches or
+    shows.
+    """
     precious = runs[0]
     run = desk.submit("on-wice", command="true", slurm={"begin": "now+2hours"})
     record = run.folder / "events" / "submit.job"
@@ -117,19 +125,19 @@ def test_a_job_of_the_same_number_on_another_cluster_is_safe(
             "=cluster", "=wice"
         )
     )
-    said = "run was submitted to cluster wice, but Slurm's commands reach cluster here"
+    message = "run was submitted to cluster wice, but Slurm's commands reach cluster here"
     for words in (["cancel"], ["stop"], ["requeue"], ["resume"]):
         answer = desk.cli(*words, run.run_id, check=False)
         assert answer.returncode == 1
-        assert f"{said}\n  hint: set SLURM_CLUSTERS=wice" in answer.stderr
+        assert f"{message}\n  hint: set SLURM_CLUSTERS=wice" in answer.stderr
     assert desk.status(run)["state"] == "UNKNOWN"
-    assert desk.status(run)["reason"] == f"{said}; set SLURM_CLUSTERS=wice"
+    assert desk.status(run)["reason"] == f"{message}; set SLURM_CLUSTERS=wice"
     assert desk.status(precious)["state"] == "RUNNING"
     assert not (run.folder / "cancelled").exists()
 
 
 def test_several_clusters_are_refused(desk: Desk) -> None:
-    """Sbatch would choose one of them."""
+    """sbatch would choose one of them."""
     spec = str(desk.spec("several", command="true"))
     answer = desk.cli("submit", spec, env={"SLURM_CLUSTERS": "cluster,wice"}, check=False)
     assert (answer.returncode, "names more than one cluster" in answer.stderr) == (1, True)

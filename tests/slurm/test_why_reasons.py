@@ -1,4 +1,6 @@
-"""The table of reasons beside Slurm's own programs, of this machine and of the suites that are unpacked here. Budget: 2 s."""
+"""The table of reasons, compared with Slurm's own programs, of this machine and of the suites that
+are unpacked here. Budget: 2 s.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,14 @@ from tests.slurm.cluster.suites import SUITE_OF
 
 
 def _libraries() -> list[Path]:
-    """Slurm's library of this machine, and of the suites that are unpacked here."""
+    """List Slurm's libraries of this machine, and of the suites that are unpacked here."""
     store = Path(os.environ.get("CLUSTERRUN_TEST_SUITES", "/var/cache/clusterrun-tests"))
     places = [Path("/usr"), *(store / name / "usr" for name in SUITE_OF.values())]
     return [path for place in places for path in place.glob("lib/*/slurm*/libslurmfull.so")]
 
 
 def test_every_reason_of_the_table_is_slurms_own() -> None:
-    """Each code stands in the library of a Slurm here; each sentence in a controller's program."""
+    """Each code is in the library of a Slurm here; each sentence in a controller's program."""
     libraries = [path.read_bytes() for path in _libraries()]
     controllers = [path.parents[3].joinpath("sbin/slurmctld") for path in _libraries()]
     programs = [path.read_bytes() for path in controllers if path.exists()]
@@ -43,7 +45,7 @@ def test_every_reason_of_the_table_is_slurms_own() -> None:
 
 
 def test_every_limit_that_slurm_names_is_explained() -> None:
-    """The names of limits in Slurm's library, older and newer, all have a meaning; none is unknown."""
+    """The names of limits in Slurm's library, older and newer, all have a meaning."""
     limits = re.compile(r"(?:QOS(?:Grp|Max|Min)|Assoc(?:Grp|Max)|Max\w+Per(?:Account|User)$)\w*")
     for library in _libraries():
         words = subprocess.run(

@@ -20,12 +20,7 @@ from clusterrun.job_spec.writing import write_spec
 from clusterrun.job_spec.yaml_text import read_yaml
 from clusterrun.starter.from_sbatch import flags
 from clusterrun.starter.from_sbatch.draft import Draft
-from tests.support.drafts import FOLDER, SCRIPTS, draft_of, mistakes_of, names_of, translated
-
-# Values that are in the scripts, and may be nowhere else.
-SECRETS = ("0123456789abcdef0123456789abcdef01234567", "hf_thisTokenIsOnlyForTests0123456789",
-           "hf_anotherTokenOnlyForTests99887766", "89abcdef0123456789abcdef0123456789abcdef",
-           "sk-onlyForTests-0123456789abcdef", "correct-horse")  # fmt: skip
+from tests.support.drafts import FOLDER, SCRIPTS, draft_of, mistakes_of, translated
 
 # Line and name of every mistake that must be reported.
 MISTAKES = {
@@ -110,122 +105,6 @@ def plain(value: object, *, top: bool = True) -> object:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value) if isinstance(value, float) else int(value)
     return value
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_no_secret_is_written_or_printed(name):
-    """A secret's value is in no spec and in no message."""
-    draft = draft_of(name)
-    output = "\n".join(
-        [write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])]
-    )
-    assert [value for value in SECRETS if value in output] == []
-
-
-@pytest.mark.parametrize(("words", "form", "expected"), [
-    ("--hub_token hf_onlyForTests0123456789 --b", "args", {"b": True}),
-    ("--hub_token=hf_onlyForTests0123456789 --b", "args", {"b": True}),
-    ("--hub_token $HF_TOKEN --b", "args", {"b": True}),
-    ('--hub_token="$HF_TOKEN" --b', "args", {"b": True}),
-    ("--x hf_onlyForTests0123456789", "command", 'accelerate launch t.py --x "${HF_TOKEN}"'),
-    ("--u 'a b@hf_onlyForTests0123456789:c'", "command", "accelerate launch t.py --u 'a b@'\"${HF_TOKEN}\":c"),
-])  # fmt: skip
-def test_a_secret_among_the_arguments(words, form, expected):
-    """A named secret is omitted with a report; otherwise the command reads it from the environment."""
-    text = f"#!/bin/bash\naccelerate launch t.py {words}\n"
-    draft = translated(text, HF_TOKEN="aSecretOfTheShell")  # noqa: S106
-    assert "aSecretOfTheShell" not in str(draft)
-    assert draft.values[form] == expected
-    assert draft.values["environment"]["secrets"] == ["HF_TOKEN"]
-    assert any(
-        " removed: read " in note.message or "becomes a command" in note.message
-        for note in draft.notes
-    )
-
-
-@pytest.mark.parametrize("line", [
-    "python t.py --x $T", "python t.py --x=$T-$SLURM_JOB_ID", "accelerate launch t.py --x $T", "accelerate launch t.py --x=$T",
-    "accelerate launch t.py $T", "accelerate launch t.py --url https://$T@host/$SLURM_JOB_ID", "cd /data/$T; python t.py",
-    "source $T/bin/activate; python t.py", "module load $T; python t.py", "export URL=https://u:$T@host; python t.py",
-    "curl -H 'Bearer secretvalue99' x; python t.py", 'srun bash -c "export A=$T; python t.py"', "ARGS=(--a $T); python t.py ${ARGS[@]}",
-    "accelerate launch --main_training_function $T t.py", "python t.py <<< $T", "if true; then python t.py $T; fi", "echo $T > f; python t.py",
-])  # fmt: skip
-def test_a_secret_in_any_word_is_never_copied(line):
-    """However its value gets into a word, it is in no value, comment or message."""
-    nodes = 1 if line.startswith("if") else 2
-    draft = translated(
-        f"#!/bin/bash\n#SBATCH -J j -N{nodes}\nexport MY_TOKEN=secretvalue99\nT=$MY_TOKEN\n{line}\n"
-    )
-    output = "\n".join(
-        [write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])]
-    )
-    assert "secretvalue99" not in output
-    assert "MY_TOKEN" in draft.values["environment"]["secrets"]
-
-
-def test_a_script_is_never_run(tmp_path):
-    """Nothing in the script is executed."""
-    mark = tmp_path / "ran"
-    translated(
-        f"#!/bin/bash\n#SBATCH -N1\ntouch {mark}\nX=$(touch {mark})\naccelerate launch `touch {mark}` t.py $X\n"
-    )
-    assert not mark.exists()
-
-
-SRUN = "#!/bin/bash\n#SBATCH -N2 {}\nset -e\nM=$(scontrol show hostnames | head -n1)\n{}\n"
-
-
-@pytest.mark.parametrize(("text", "name", "there"), [
-    (SRUN.format("", "srun accelerate launch --machine_rank $SLURM_NODEID t.py"), "node-rank", True),
-    (SRUN.format("", "srun bash -c 'accelerate launch --machine_rank $SLURM_NODEID t.py'"), "node-rank", False),
-    (SRUN.format("", 'srun bash -c "accelerate launch --machine_rank $SLURM_NODEID t.py"'), "node-rank", True),
-    (SRUN.format("", 'srun bash -c "accelerate launch --machine_rank \\$SLURM_NODEID t.py"'), "node-rank", False),
-    (SRUN.format("", "export NODE_RANK=$SLURM_NODEID\nsrun torchrun t.py"), "node-rank", True),
-    (SRUN.format("--ntasks-per-node=4", "srun accelerate launch t.py"), "launchers", True),
-    (SRUN.format("--ntasks-per-node=4", "srun --ntasks-per-node=1 accelerate launch t.py"), "launchers", False),
-    (SRUN.format("--ntasks-per-node=4", "srun python t.py"), "launchers", False),
-    (SRUN.format("-c 4", "srun torchrun t.py"), "srun-cpus", True),
-    (SRUN.format("-c 4", "export SRUN_CPUS_PER_TASK=4\nsrun torchrun t.py"), "srun-cpus", False),
-    (SRUN.format("-c 4", "srun -c 4 torchrun t.py"), "srun-cpus", False),
-    (SRUN.format("", "srun -K torchrun t.py"), "kill-on-bad-exit", False),
-    (SRUN.format("", "srun torchrun t.py"), "kill-on-bad-exit", True),
-    (SRUN.format("", "accelerate launch t.py"), "srun", True),
-    (SRUN.format("", "srun accelerate launch --num_machines 3 t.py"), "machines", True),
-    (SRUN.format("--gpus-per-node=4", "srun accelerate launch --num_processes 8 t.py"), "num-processes", False),
-    (SRUN.format("--gpus-per-node=4", "srun accelerate launch --num_processes 4 t.py"), "num-processes", True),
-    (SRUN.format("--requeue", "srun torchrun t.py"), "requeue", False),
-    (SRUN.format("", "srun torchrun t.py & "), "background", True),
-    (SRUN.format("", "srun torchrun t.py &\nwait"), "background", False),
-    (SRUN.format("--signal=B:USR1@60", "trap 'echo' USR1\nsrun torchrun t.py"), "trap", True),
-    (SRUN.format("--signal=B:USR1@60", "trap 'echo' USR1\nsrun torchrun t.py &\nwait"), "trap", False),
-    (SRUN.format("", "trap 'rm -f x' EXIT\nsrun torchrun t.py"), "trap", False),
-    (SRUN.format("-o x.log", "srun torchrun t.py"), "output", True),
-    (SRUN.format("-o x-%A_%a.log", "srun torchrun t.py"), "output", False),
-    (SRUN.format("-t 24", "srun torchrun t.py"), "time", True),
-    (SRUN.format("-t 48:00", "srun torchrun t.py"), "time", True),
-    (SRUN.format("-t 90", "srun torchrun t.py"), "time", False),
-    (SRUN.format("-t 24:00:00", "srun torchrun t.py"), "time", False),
-    (SRUN.format("", "export MASTER_ADDR=localhost\nsrun torchrun t.py"), "address", True),
-    (SRUN.format("", "export MASTER_PORT=$((10000 + SLURM_JOB_ID % 1000))\nsrun torchrun t.py"), "port", False),
-    (SRUN.format("", "srun torchrun t.py | tee log"), "pipe", True),
-    (SRUN.format("", "set -o pipefail\nsrun torchrun t.py | tee log"), "pipe", False),
-    (SRUN.format("--output=$HOME/x-%j", "srun torchrun t.py"), "directive", True),
-    ("#!/bin/bash\n#SBATCH -N2\nsrun torchrun t.py", "first-node", True),
-    (SRUN.format("", "srun torchrun t.py"), "first-node", False),
-    ("#!/bin/bash\nmodule load cuda\npython t.py", "set-e", True),
-    ("#!/bin/bash -e\nmodule load cuda\npython t.py", "set-e", False),
-    ("#!/bin/bash\nset -euo pipefail\nmodule load cuda\npython t.py", "set-e", False),
-    ("#!/bin/bash\n#SBATCH --gres=gpu:4\npython t.py", "idle-gpus", True),
-    ("#!/bin/bash\n#SBATCH --gres=gpu:1\npython t.py", "idle-gpus", False),
-    ("#!/bin/bash\n#SBATCH --gres=gpu:1\nexport CUDA_VISIBLE_DEVICES=0\npython t.py", "devices", True),
-    ("#!/bin/bash\npython t.py --out out/$SLURM_JOB_ID", "job-id", True),
-    ("#!/bin/bash\nexport HF_TOKEN=$HF_TOKEN\npython t.py", "secret", False),
-    ("#!/bin/bash\nexport HF_TOKEN=$(cat ~/.token)\npython t.py", "secret", False),
-    ("#!/bin/bash\npython t.py --revision 89abcdef0123456789abcdef0123456789abcdef", "secret", False),
-    ("#!/bin/bash\npython t.py --hub_token hf_onlyForTests0123456789", "secret", True),
-])  # fmt: skip
-def test_a_mistake_is_reported_only_if_it_is_one(text, name, there):
-    assert (name in names_of(text)) is there
 
 
 SAME: list[tuple[str, Callable[[dict[str, object]], object], object]] = [

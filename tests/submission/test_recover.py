@@ -7,16 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from clusterrun.errors import ClusterError, SpecError
-from clusterrun.local import kill_processes, supervisor_lives
+from clusterrun.local import supervisor_lives
 from clusterrun.planning.plan import identity_of, make_plan
 from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.script import render
@@ -25,64 +23,13 @@ from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.run_status.control import cancel, run_status, status, stop, wait
-from clusterrun.run_status.saved_checkpoints import checkpoints
 from clusterrun.slurm.states import State
 from clusterrun.submission.requeuing import requeue
-from clusterrun.submission.resuming import resume
 from clusterrun.submission.saved_request import load_request, save_request
-from clusterrun.training.checkpointing import manifest
 from clusterrun.upkeep.cleaning import carry_out
 from clusterrun.upkeep.cleanup_plan import Criteria, plan_clean
-from tests.test_local import CHECKOUT, Laptop, until
-
-COUNTER = CHECKOUT / "tests" / "training_scripts" / "counter.py"
-ENDLESS = 1_000_000
-
-
-@pytest.fixture(scope="module")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    made = Laptop(tmp_path_factory.mktemp("laptop"))
-    yield made
-    for run in made.runs:
-        kill_processes(str(run.paths.folder))
-
-
-def count(laptop: Laptop, name: str, last: int = ENDLESS, **values: Any) -> RunRef:
-    """Submit the counter; the environment has the checkout, for imports."""
-    command = f"PYTHONPATH={CHECKOUT} {sys.executable} {COUNTER} {last}"
-    return laptop.submit(name, command=command, **values)
-
-
-def counted(run: RunRef) -> list[tuple[int, int]]:
-    """The steps that were taken, each with its attempt."""
-    output = run.paths.folder / "counted"
-    lines = output.read_text().splitlines() if output.exists() else []
-    return [(int(attempt), int(step)) for attempt, step in map(str.split, lines)]
-
-
-def reaches(run: RunRef, attempt: int, steps: int = 3) -> None:
-    """Wait until an attempt has taken some steps."""
-    until(
-        lambda: sum(number == attempt for number, _ in counted(run)) >= steps,
-        60,
-        f"attempt {attempt} is under way",
-    )
-
-
-def finish(run: RunRef) -> None:
-    (run.paths.folder / "fast").touch()
-
-
-def stopped(laptop: Laptop, name: str, **values: Any) -> RunRef:
-    run = count(laptop, name, **values)
-    reaches(run, 1)
-    stop(run.run_id, laptop.index)
-    assert wait(run.run_id, 60, laptop.index).state == "STOPPED"
-    return run
-
-
-def again(laptop: Laptop, run: RunRef, *overrides: str) -> RunRef:
-    return resume(run.run_id, overrides, environment=laptop.environment, index=laptop.index)
+from tests.support.counting_runs import again, count, counted, finish, reaches, stopped, typed
+from tests.support.laptop import CHECKOUT, Laptop, until
 
 
 def test_a_stopped_run_resumes_where_it_stopped(laptop: Laptop) -> None:
@@ -260,84 +207,6 @@ def test_a_requeued_run_saves_and_restarts_at_once(laptop: Laptop) -> None:
         requeue(run.run_id, laptop.index)
 
 
-def test_a_corrupt_checkpoint_is_found_and_another_is_used(laptop: Laptop) -> None:
-    """Without --verify sizes are compared; with it every byte is read; damage has an exit code."""
-    run = count(laptop, "damaged")
-    for attempt in (1, 2):
-        reaches(run, attempt)
-        requeue(run.run_id, laptop.index)
-        until(
-            lambda number=attempt: len(checkpoints(run.run_id, index=laptop.index)) == number,
-            60,
-            "it has saved",
-        )
-    cancel(run.run_id, laptop.index)
-    wait(run.run_id, 60, laptop.index)
-    older, newer = checkpoints(run.run_id, index=laptop.index)
-    assert (older.used_on_resume, newer.used_on_resume, newer.attempt, newer.verified) == (
-        False,
-        True,
-        2,
-        None,
-    )
-    state = Path(newer.path) / "count"
-    state.write_bytes(bytes(byte ^ 1 for byte in state.read_bytes()))  # the size stays
-
-    assert checkpoints(run.run_id, index=laptop.index)[1].fault == ""
-    listed = checkpoints(run.run_id, verify=True, index=laptop.index)
-    assert [(one.verified, one.fault, one.used_on_resume) for one in listed] == [
-        (True, "", True), (False, "count's checksum differs", False)
-    ]  # fmt: skip
-    shown = typed(laptop, "checkpoints", run.run_id, "--verify")
-    assert shown.returncode == 1
-    assert re.search(r"^step-\d+-0001 .* yes +<- resumes here$", shown.stdout, re.MULTILINE)
-    assert re.search(r"^step-\d+-0002 .* no: count's checksum differs$", shown.stdout, re.MULTILINE)
-    state.unlink()
-    quick = typed(laptop, "checkpoints", run.run_id, "--json")
-    assert (quick.returncode, json.loads(quick.stdout)[1]["fault"]) == (0, "count is missing")
-
-
-def typed(laptop: Laptop, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**laptop.environment, "PYTHONPATH": str(CHECKOUT)}
-    return subprocess.run([sys.executable, "-m", "clusterrun", *words], env=environment, text=True,
-                          capture_output=True, check=False)  # fmt: skip
-
-
-def test_the_checkpoints_of_any_script(laptop: Laptop) -> None:
-    """If checkpoint.path is set, the files are listed by age, and not verified."""
-    command = 'cd "$CLUSTERRUN_RUN_DIR"; mkdir -p out; for i in 30 4; do echo $i > out/model-$i; sleep 0.1; done; : > out/model-5'
-    run = laptop.submit(
-        "plain", command=command, checkpoint={"path": "{run_dir}/out/model-*", "resume": False}
-    )
-    wait(run.run_id, 60, laptop.index)
-    listed = checkpoints(run.run_id, verify=True, index=laptop.index)
-    assert [(one.name, one.step, one.used_on_resume, one.verified) for one in listed] == [
-        ("model-30", 30, False, None), ("model-4", 4, True, None), ("model-5", 5, False, None)
-    ]  # fmt: skip
-    shown = typed(laptop, "checkpoints", run.run_id, "--verify")
-    assert shown.returncode == 0
-    assert shown.stdout.count("cannot be verified (written by the script)") == 2
-
-
-def test_the_checkpoints_of_transformers_trainer(tmp_path: Path) -> None:
-    """They are in its output_dir, which the run records; one without a manifest is incomplete."""
-    run, output = RunPaths(tmp_path / "runs" / "trained"), tmp_path / "output"
-    run.events.mkdir(parents=True)
-    for step in (100, 20, 90):
-        folder = output / f"checkpoint-{step}"
-        folder.mkdir(parents=True)
-        (folder / "model.safetensors").write_text("weights")
-        if step < 100:
-            manifest.seal(folder, {"attempt": 2, "step": step})
-    write_record(run.saves, {"checkpoint": output / "checkpoint-90", "step": 90})
-    listed = checkpoints(str(run.folder), verify=True)
-    assert [(one.name, one.kind, one.step, one.attempt, one.verified, one.used_on_resume) for one in listed] == [
-        ("checkpoint-20", "Trainer", 20, 2, True, False), ("checkpoint-90", "Trainer", 90, 2, True, True),
-        ("checkpoint-100", "Trainer", 100, None, False, False),
-    ]  # fmt: skip
-    assert listed[2].fault == "it has no manifest.json"
-
-
 def test_status_describes_the_attempts(laptop: Laptop) -> None:
     """Below the run's state is a line per attempt: how it ended, its steps, and its cost."""
     run = count(laptop, "told", last=100, requeue={"crashes": 3})
@@ -406,7 +275,7 @@ def test_a_run_that_is_resumed_while_clean_works_is_kept(laptop: Laptop) -> None
     until(
         lambda: not supervisor_lives(first.paths) and not supervisor_lives(second.paths),
         30,
-        "both have left",
+        "both have exited",
     )
     plan = plan_clean(Criteria(older_than=0, states=frozenset({State.STOPPED})), laptop.index)
     plan = replace(plan, removals=tuple(one for one in plan.removals if one.run.run_id in names))

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from clusterrun.job_spec import JobSpec, Loaded
+from clusterrun.job_spec import JobSpec, Loaded, load_spec
 from clusterrun.job_spec.layers import Layers
 from clusterrun.planning.launch import Configs, make_launch, requests_gpus
 from clusterrun.planning.plan import Identity, LaunchPlan, make_plan
-from clusterrun.planning.preparation import Prepared, Request
+from clusterrun.planning.preparation import Prepared, Request, prepare
+from clusterrun.planning.script import render
 from clusterrun.planning.strategy import Batch
+
+ROOT = Path(__file__).resolve().parents[2]
+# The first line of a script after its head.
+START = "\n# ---- clusterrun's functions, version "
 
 
 def plan_of(
@@ -41,3 +46,18 @@ def plan_of(
         notes=(),
     )
     return make_plan(prepared, identity)
+
+
+def script_of(text: str, templates: Sequence[Path] = ()) -> str:
+    """Render a spec."""
+    Path("job.yaml").write_text(text)
+    loaded = load_spec("job.yaml")
+    return render(plan_of(loaded.spec, chdir=loaded.chdir, templates=templates))
+
+
+def prepared_job_spec(name: str, *overrides: str) -> Prepared:
+    """Prepare a job spec of this project."""
+    path = ROOT / "job_specs" / f"{name}.yaml"
+    return prepare(
+        Request(str(path), overrides, environment={"HOME": "/nowhere"}, cwd=ROOT, own_python=False)
+    )

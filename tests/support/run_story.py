@@ -51,9 +51,11 @@ class StoryTeller:
         paths.source.write_text(SPEC)
         paths.spec.write_text("slurm: {gpus_per_node: '4'}\n")
         paths.script.write_text(SCRIPT)
-        asked = int(self.now)
-        write_record(paths.intent, {"run_id": self.folder.name, "number": 1, "asked": f"{asked}:"})
-        write_record(paths.job, {"job_id": 41, "number": 1, "submitted": asked})
+        submitted = int(self.now)
+        write_record(
+            paths.intent, {"run_id": self.folder.name, "number": 1, "asked": f"{submitted}:"}
+        )
+        write_record(paths.job, {"job_id": 41, "number": 1, "submitted": submitted})
         self.now += queue
         for number, part in enumerate(parts, start=1):
             self._attempt(paths, f"{number:04d}", part)

@@ -1,4 +1,4 @@
-"""How long ranks wait for each other."""
+"""How long ranks wait for one another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clusterrun.training.stopping.agreement import Agreement
 
 @pytest.fixture
 def world(tmp_path) -> Iterator[None]:
-    """Be the one rank of a world."""
+    """Make this process the only rank of a world."""
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
     )
@@ -22,7 +22,9 @@ def world(tmp_path) -> Iterator[None]:
 
 
 def test_ranks_wait_while_one_reads_a_large_checkpoint(world):
-    """A checkpoint of hundreds of GB takes hours to verify, in which the other ranks must not give up."""
+    """A checkpoint of hundreds of GB takes hours to verify, during which the other ranks must not
+    time out.
+    """
     agreement = Agreement(2)
     group = agreement._group
     assert group is not None

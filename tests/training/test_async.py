@@ -1,4 +1,6 @@
-"""Asynchronous checkpoints: training goes on while a copy is written, which is what a synchronous save would write."""
+"""Asynchronous checkpoints: training continues while a copy is written, with the content of a
+synchronous save.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ from tests.training_scripts.launches import (
     clean_environment,
     marker,
     names,
+    result_of_rank,
     start,
     start_two,
-    told,
 )
 from tests.training_scripts.strategies import Strategy, start_ranks
 
@@ -58,15 +60,17 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def sound(folder: Path) -> list[str]:
-    """Return the checkpoints that are there; each must verify."""
+    """Return the existing checkpoints; each must verify."""
     assert all(find_damage(folder / "checkpoints" / name) is None for name in names(folder))
     return names(folder)
 
 
-def test_two_ranks_write_what_a_plain_save_writes_though_they_train_on(tmp_path, clean):
-    """Byte for byte the files of `save_state` at that step, though a step is trained before the first byte is written.
+def test_two_ranks_write_what_a_synchronous_save_writes(tmp_path, clean):
+    """The files equal those of `save_state` at that step byte for byte, although a step is trained
+    before the first byte is written.
 
-    Tied weights, a hook's file and an object of the script's own are among them; both ranks resume from it.
+    Tied weights, a hook's file and an object of the script are among them; both ranks resume from
+    it.
     """
     run, plain = tmp_path / "run", tmp_path / "plain"
     options = ["--hold", 2, "--at", 3, "release", "--steps", 3]
@@ -86,13 +90,20 @@ def test_two_ranks_write_what_a_plain_save_writes_though_they_train_on(tmp_path,
     assert marker(run, "0001")["checkpoint"] == SECOND
     train_two(run, clean, number="0002")
     for rank in (0, 1):
-        assert told(run, rank) == {"began": 2, "count": [2.0] * 3, "ended": 6, "stopped": False}
+        assert result_of_rank(run, rank) == {
+            "began": 2,
+            "count": [2.0] * 3,
+            "ended": 6,
+            "stopped": False,
+        }
     assert sound(run) == [SECOND, "step-00000004-0002", "step-00000006-0002"]
 
 
 @pytest.mark.extended
-def test_fsdp2_writes_its_shards_while_it_trains_on(tmp_path, clean):
-    """Each rank's shards are what torch's distributed checkpoint writes at that step, though training went on."""
+def test_fsdp2_writes_its_shards_during_training(tmp_path, clean):
+    """Each rank's shards are those of torch's distributed checkpoint at that step, although
+    training continued.
+    """
     run, plain = tmp_path / "run", tmp_path / "plain"
     environment = {
         key: value for key, value in clean.items() if key != "ACCELERATE_USE_CPU"
@@ -113,8 +124,10 @@ def test_fsdp2_writes_its_shards_while_it_trains_on(tmp_path, clean):
     assert found == expected
 
 
-def test_a_kill_amid_a_write_leaves_the_checkpoint_before(tmp_path, clean):
-    """SIGKILL while step 4 is being written: step 2 is whole, the next attempt goes on from it, and clears the rest."""
+def test_a_kill_during_a_write_leaves_the_previous_checkpoint(tmp_path, clean):
+    """SIGKILL while step 4 is being written: step 2 is complete, the next attempt resumes from it,
+    and removes the rest.
+    """
     end = train(tmp_path, clean, "--hold", 4, "--at", 5, "die")
     assert end.code == -signal.SIGKILL, end.output
     assert sound(tmp_path) == [SECOND]
@@ -122,13 +135,15 @@ def test_a_kill_amid_a_write_leaves_the_checkpoint_before(tmp_path, clean):
     assert read_record(tmp_path / "saves")["checkpoint"] == SECOND
     end = train(tmp_path, clean, number="0002")
     assert end.code == 0, end.output
-    assert (told(tmp_path)["began"], told(tmp_path)["count"]) == (2, [2.0] * 3)
+    assert (result_of_rank(tmp_path)["began"], result_of_rank(tmp_path)["count"]) == (2, [2.0] * 3)
     assert sound(tmp_path) == [SECOND, "step-00000004-0002", "step-00000006-0002"]
     assert list((tmp_path / "staging").iterdir()) == []
 
 
-def test_a_stop_lets_the_save_under_way_finish_and_saves_its_own_step(tmp_path, clean):
-    """A stop amid a write publishes that one, then saves synchronously; the time of both is asked for from now on."""
+def test_a_stop_finishes_the_running_save_and_saves_its_own_step(tmp_path, clean):
+    """A stop during a write publishes that save, then saves synchronously; from then on the stop is
+    requested early enough for both.
+    """
     end = train(tmp_path, clean, "--hold", 4, "--at", 5, "stop", "--at", 5, "release_soon")
     assert end.code == 0, end.output
     assert "waiting for the save of step 4, which is still being written" in end.output
@@ -141,8 +156,10 @@ def test_a_stop_lets_the_save_under_way_finish_and_saves_its_own_step(tmp_path, 
     assert float(record["longest"]) >= 1.0  # twice the half second for which step 4 was held
 
 
-def test_a_disk_that_refuses_one_rank_fails_the_save_of_all(tmp_path, clean):
-    """Rank 1's disk is full while a checkpoint is written: it is told, nothing is published, and the next one is saved."""
+def test_a_full_disk_of_one_rank_fails_the_save_of_all(tmp_path, clean):
+    """Rank 1's disk is full while a checkpoint is written: it is reported, nothing is published,
+    and the next one is saved.
+    """
     end = train_two(
         tmp_path, clean, "--at", 2, "limit", 1, 5000, "--at", 3, "landed", "--at", 4, "unlimit"
     )
@@ -151,16 +168,18 @@ def test_a_disk_that_refuses_one_rank_fails_the_save_of_all(tmp_path, clean):
     assert "the last checkpoint is none" in end.output
     assert sound(tmp_path) == [FOURTH, SIXTH]
     assert list((tmp_path / "staging").iterdir()) == []
-    assert told(tmp_path, 0)["ended"] == told(tmp_path, 1)["ended"] == 6
+    assert result_of_rank(tmp_path, 0)["ended"] == result_of_rank(tmp_path, 1)["ended"] == 6
     record = read_record(tmp_path / "saves")
     assert (record["checkpoint"], record["count"]) == (SIXTH, "2")
-    # of the longest save twice the time; each is rounded to a hundredth
+    # twice the time of the longest save; each is rounded to a hundredth
     assert float(record["stall"]) <= float(record["seconds"]) <= float(record["longest"]) / 2 + 0.01
 
 
 @pytest.mark.extended
-def test_too_little_memory_saves_synchronously_and_says_so_once(tmp_path, clean):
-    """Where the copy does not fit, the numbers are told once, and every checkpoint is saved; later it may fit."""
+def test_with_too_little_memory_saves_are_synchronous(tmp_path, clean):
+    """If the copy does not fit, the numbers are logged once, and every checkpoint is saved; later
+    it may fit.
+    """
     few, many = 60_000_000, 10**11
     options = [
         "--width",
@@ -189,17 +208,19 @@ def test_too_little_memory_saves_synchronously_and_says_so_once(tmp_path, clean)
 
 
 def test_a_bug_in_the_thread_ends_the_attempt(tmp_path, clean):
-    """What is no disk's refusal is raised at the next step: it does not train on without checkpoints."""
+    """An error that is not the disk's is raised at the next step: training does not continue
+    without checkpoints.
+    """
     end = train(tmp_path, clean, "--at", 2, "break", "--at", 3, "landed", "--at", 4, "die")
     assert end.code == 1, end.output
     assert "KeyError: 'a bug'" in end.output
     assert names(tmp_path) == []
 
 
-def test_a_crash_of_the_training_finishes_the_save_under_way(tmp_path, clean):
-    """A script that crashes while its checkpoint is written has that checkpoint all the same."""
+def test_a_crash_of_the_training_finishes_the_running_save(tmp_path, clean):
+    """A script that crashes while its checkpoint is written still has that checkpoint."""
     end = train(tmp_path, clean, "--hold", 2, "--at", 3, "release_soon", "--at", 3, "crash")
     assert end.code == 1
-    assert "ArithmeticError: the loss is no number" in end.output
+    assert "ArithmeticError: the loss is not a number" in end.output
     assert sound(tmp_path) == [SECOND]
     assert read_record(tmp_path / "saves")["checkpoint"] == SECOND

@@ -1,4 +1,6 @@
-"""Attempts and their checkpoints: who may publish and prune, what is tried again, and what must never be."""
+"""Attempts and their checkpoints: which attempt may publish and prune, which checkpoint is tried
+again, and which never.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ from tests.training_scripts.launches import (
     fake_checkpoint,
     marker,
     names,
+    result_of_rank,
     start,
     start_two,
-    told,
 )
 
 SAVE_STEPS = ROOT / "tests" / "training_scripts" / "save_steps.py"
@@ -33,7 +35,9 @@ def clean(tmp_path_factory) -> dict[str, str]:
 
 
 def begin(folder: Path, attempt: str, **more: object) -> dict[str, str]:
-    """Write what the job script writes when an attempt begins, and return the attempt's environment."""
+    """Write what the job script writes when an attempt starts, and return the attempt's
+    environment.
+    """
     environment = attempt_of(folder, attempt, **more)
     write_record(folder / "events" / f"attempt-{attempt}.begin", {"job_id": 1})
     write_record(folder / "current", {"attempt": attempt, "job_id": 1})
@@ -49,7 +53,9 @@ def resume_of(folder: Path, attempt: str) -> dict[str, str]:
 
 
 def test_a_checkpoint_whose_resume_crashed_is_not_tried_again(tmp_path, clean):
-    """An attempt that dies amid load_state leaves a record; the next one takes the checkpoint before, and says why."""
+    """An attempt that dies during load_state leaves a record; the next one uses the previous
+    checkpoint, and logs why.
+    """
 
     def train(attempt: str, *options: object):
         environment = clean | begin(tmp_path, attempt, CHECKPOINT_EVERY="2 steps")
@@ -74,7 +80,7 @@ def test_a_checkpoint_whose_resume_crashed_is_not_tried_again(tmp_path, clean):
         "step": "2",
         "state": "resumed",
     }
-    assert told(tmp_path)["began"] == 2
+    assert result_of_rank(tmp_path)["began"] == 2
 
 
 @pytest.mark.parametrize(
@@ -87,8 +93,8 @@ def test_a_checkpoint_whose_resume_crashed_is_not_tried_again(tmp_path, clean):
         ("loading", None, False),
     ],
 )
-def test_only_a_crash_amid_a_load_speaks_against_a_checkpoint(tmp_path, state, cause, counts):
-    """A preemption, a dead node, or a crash after the load says nothing about the checkpoint."""
+def test_only_a_crash_during_a_load_excludes_a_checkpoint(tmp_path, state, cause, counts):
+    """A preemption, a failed node, or a crash after the load says nothing about the checkpoint."""
     begin(tmp_path, "0001")
     write_record(
         tmp_path / "events" / "attempt-0001.resume", {"checkpoint": "step-1-1", "state": state}
@@ -102,7 +108,9 @@ def test_only_a_crash_amid_a_load_speaks_against_a_checkpoint(tmp_path, state, c
 
 
 def test_a_fenced_attempt_cannot_publish(tmp_path, clean):
-    """An attempt that another one has taken over publishes nothing, writes no marker, and leaves with 1 on all ranks."""
+    """An attempt that another one has replaced publishes nothing, writes no marker, and exits with
+    1 on all ranks.
+    """
     environment = clean | begin(tmp_path, "0001", CHECKPOINT_EVERY="2 steps")
     options = ["--steps", 100_000, "--at", 4, "fence"]
     ended = start_two(
@@ -122,8 +130,10 @@ def test_a_fenced_attempt_cannot_publish(tmp_path, clean):
     assert not (tmp_path / "rank-1.json").exists()
 
 
-def test_a_fenced_attempt_leaves_though_no_save_is_due(tmp_path, clean):
-    """The main process looks every few seconds; all ranks leave at the same step, and nothing is written after."""
+def test_a_fenced_attempt_exits_without_a_save(tmp_path, clean):
+    """The main process checks every few seconds; all ranks exit at the same step, and nothing is
+    written after it.
+    """
     environment = clean | begin(tmp_path, "0001")
     options = ["--steps", 100_000, "--pace", 0.01, "--at", 4, "fence"]
     ended = start_two(
@@ -135,8 +145,8 @@ def test_a_fenced_attempt_leaves_though_no_save_is_due(tmp_path, clean):
     assert marker(tmp_path, "0001") == {}
 
 
-def test_a_fenced_attempt_that_ends_is_not_finished(tmp_path, clean):
-    """The last step of a fenced attempt is no end of the run: no marker says so."""
+def test_a_fenced_attempt_that_ends_has_not_finished(tmp_path, clean):
+    """The last step of a fenced attempt is not the end of the run: it writes no marker."""
     environment = clean | begin(tmp_path, "0001")
     options = ["--steps", 3, "--at", 3, "fence"]
     ended = start(
@@ -146,8 +156,8 @@ def test_a_fenced_attempt_that_ends_is_not_finished(tmp_path, clean):
     assert marker(tmp_path, "0001") == {}
 
 
-def test_an_attempt_that_is_fenced_at_its_begin_touches_nothing(tmp_path, clean):
-    """An attempt that comes late resumes from nothing, and leaves the staging folder of the living one alone."""
+def test_an_attempt_that_is_fenced_at_its_start_changes_nothing(tmp_path, clean):
+    """A late attempt resumes from nothing, and leaves the staging folder of the active one alone."""
     environment = clean | begin(tmp_path, "0001")
     begin(tmp_path, "0002")
     living = tmp_path / "staging" / "step-00000009-0002" / "model.safetensors"
@@ -159,8 +169,10 @@ def test_an_attempt_that_is_fenced_at_its_begin_touches_nothing(tmp_path, clean)
     assert resume_of(tmp_path, "0001") == {}
 
 
-def test_a_fence_is_another_attempts_number(tmp_path):
-    """The own number, none, or no file fences nobody; another number does, at the next look and at a publish."""
+def test_an_attempt_is_fenced_by_another_attempts_number(tmp_path):
+    """Its own number, none, or no file does not fence it; another number does, at the next check
+    and at a publication.
+    """
     current = tmp_path / "current"
     fence = Fence(current, 2)
     for text in ("", "attempt=0002\n", "attempt=\n", "job_id=7\n"):
@@ -172,7 +184,7 @@ def test_a_fence_is_another_attempts_number(tmp_path):
         fence.check()
     assert fence.is_fenced(now=True)
     current.unlink()
-    assert fence.is_fenced()  # for good
+    assert fence.is_fenced()  # permanently
     assert not Fence(None, 1).is_fenced()
 
 
@@ -182,19 +194,23 @@ def prepared(folder: Path, attempt: int, keep: int | None) -> Checkpoints:
     return checkpoints
 
 
-def test_damaged_checkpoints_do_not_count_when_pruned(tmp_path):
-    """With keep=2, a damaged one is none of the two; it goes when it is older than what is kept."""
-    made = [
+def test_corrupt_checkpoints_do_not_count_when_pruned(tmp_path):
+    """With keep=2, a corrupt one is none of the two; it is removed when it is older than those
+    kept.
+    """
+    checkpoints = [
         fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=1) for step in (1, 2, 3, 4)
     ]
-    for name in (made[0], made[2]):
+    for name in (checkpoints[0], checkpoints[2]):
         (tmp_path / "checkpoints" / name / "manifest.json").write_text("{}")
     prepared(tmp_path, 1, keep=2).prune()
-    assert names(tmp_path) == made[1:]
+    assert names(tmp_path) == checkpoints[1:]
 
 
-def test_what_was_found_damaged_at_the_resume_does_not_count(tmp_path):
-    """A checkpoint with a whole manifest and a spoiled file must not push out the one that verifies."""
+def test_a_checkpoint_found_corrupt_at_the_resume_does_not_count(tmp_path):
+    """A checkpoint with a valid manifest and a corrupt file must not displace the one that
+    verifies.
+    """
     good = fake_checkpoint(tmp_path / "checkpoints", step=1, attempt=1)
     bad = tmp_path / "checkpoints" / fake_checkpoint(tmp_path / "checkpoints", step=2, attempt=1)
     (bad / "model").write_bytes(b"state")
@@ -208,17 +224,21 @@ def test_what_was_found_damaged_at_the_resume_does_not_count(tmp_path):
     assert good in names(tmp_path)
 
 
-def test_fewer_than_asked_are_never_pruned(tmp_path):
-    """While there are not more than `keep` whole ones, nothing whole goes."""
-    made = [fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=1) for step in (1, 2)]
+def test_at_least_keep_checkpoints_remain(tmp_path):
+    """While there are at most `keep` complete ones, none is removed."""
+    checkpoints = [
+        fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=1) for step in (1, 2)
+    ]
     prepared(tmp_path, 1, keep=3).prune()
     prepared(tmp_path, 1, keep=2).prune()
     prepared(tmp_path, 1, keep=None).prune()
-    assert names(tmp_path) == made
+    assert names(tmp_path) == checkpoints
 
 
-def test_a_whole_checkpoint_that_is_further_along_stays(tmp_path):
-    """What was passed over because its resume crashed is not thrown away by an attempt that starts over behind it."""
+def test_a_complete_checkpoint_of_a_later_step_is_kept(tmp_path):
+    """A checkpoint that was skipped because its resume crashed is not removed by an attempt that
+    restarts from an earlier one.
+    """
     further = fake_checkpoint(tmp_path / "checkpoints", step=90, attempt=1)
     fake_checkpoint(tmp_path / "checkpoints", step=5, attempt=1)
     own = [fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=2) for step in (10, 20)]
@@ -228,8 +248,9 @@ def test_a_whole_checkpoint_that_is_further_along_stays(tmp_path):
 
 @pytest.mark.extended
 def test_another_world_size_is_refused_before_anything_is_overwritten(tmp_path, clean):
-    """Two processes cannot share out the one batch of a step: they say the numbers, mark no-restart, and leave all as
-    it was."""
+    """Two processes cannot share the one batch of a step: the error has the numbers, the marker is
+    no-restart, and nothing changes.
+    """
     environment = clean | begin(tmp_path, "0001", CHECKPOINT_EVERY="2 steps")
     ended = start(
         SAVE_STEPS, tmp_path, "--steps", 3, environment=environment, log=tmp_path / "log"
@@ -252,22 +273,24 @@ def test_another_world_size_is_refused_before_anything_is_overwritten(tmp_path, 
     assert find_damage(tmp_path / "checkpoints" / "step-00000002-0001") is None
 
 
-def test_a_trainer_may_forbid_its_restart(tmp_path, clean):
-    """One rank that calls must_not_restart leaves with 93, and the marker says why in one line."""
+def test_the_training_script_may_forbid_its_restart(tmp_path, clean):
+    """A rank that calls must_not_restart exits with 93, and the marker has the reason in one line."""
     environment = clean | begin(tmp_path, "0001", CHECKPOINT_EVERY="2 steps")
     options = ["--steps", 100, "--at", 3, "refuse", "the loss", "is\nNaN"]
     ended = start_two(
         SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log"
     ).wait()
-    assert ended.code == 1  # the launcher's; it tells what the process ended with
+    assert ended.code == 1  # the launcher's; it has the exit code of the process
     assert " ended with exit code 93\n" in ended.output
     left = marker(tmp_path, "0001")
     assert (left["outcome"], left["reason"]) == ("no-restart", "the loss is NaN")
     assert (left["checkpoint"], left["step"]) == ("step-00000002-0001", "2")
 
 
-def test_a_protocol_that_does_not_fit_ends_the_run(tmp_path, clean):
-    """A library that speaks another protocol than the script says so in the marker: no attempt would fare better."""
+def test_an_unknown_protocol_ends_the_run(tmp_path, clean):
+    """A library that knows another protocol than the script's writes that into the marker: no
+    attempt would succeed.
+    """
     environment = clean | begin(tmp_path, "0001") | {"CLUSTERRUN_PROTOCOL": "2"}
     ended = start(SAVE_STEPS, tmp_path, environment=environment, log=tmp_path / "log").wait()
     assert ended.code == 1

@@ -1,4 +1,4 @@
-"""What is damaged is found, named and passed over: checkpoints of two real processes, spoiled in every way."""
+"""Damage is detected, named and skipped: checkpoints of two real processes, damaged in every way."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.training_scripts.launches import (
     attempt_of,
     clean_environment,
     names,
+    result_of_rank,
     start_two,
-    told,
 )
 
 SAVE_STEPS = ROOT / "tests" / "training_scripts" / "save_steps.py"
@@ -46,7 +46,7 @@ def trained(tmp_path_factory, clean) -> Path:
 
 @pytest.fixture
 def run(trained, tmp_path) -> Path:
-    """Return a copy of that run, to be spoiled."""
+    """Return a copy of that run, to be damaged."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
@@ -80,7 +80,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_every_damage_to_every_file_is_named(run, kind):
-    """Whatever happens to one byte of one file of a checkpoint is found, and said with the file's name."""
+    """A change of one byte in any file of a checkpoint is detected, and reported with the file's
+    name.
+    """
     spoil, words = DAMAGES[kind]
     checkpoint = run / "checkpoints" / NEWEST
     assert find_damage(checkpoint) is None
@@ -97,7 +99,7 @@ def test_every_damage_to_every_file_is_named(run, kind):
 
 
 def test_no_flipped_bit_of_a_manifest_is_overlooked(run):
-    """A manifest carries a checksum of itself: no bit of it can be turned without being found."""
+    """A manifest contains a checksum of itself: a change of any bit is detected."""
     path = run / "checkpoints" / NEWEST / "manifest.json"
     whole = path.read_bytes()
     for bit in random.Random(1).sample(range(8 * len(whole)), 500):
@@ -115,8 +117,10 @@ def test_no_flipped_bit_of_a_manifest_is_overlooked(run):
     assert find_damage(path.parent) == "its manifest.json cannot be read: is a directory"
 
 
-def test_a_manifest_of_another_version_is_not_guessed_at(tmp_path):
-    """What a later version has sealed is passed over with the reason, not read as if it were ours."""
+def test_a_manifest_of_another_version_is_skipped(tmp_path):
+    """A checkpoint sealed by a later version is skipped with the reason, not read as if it were
+    ours.
+    """
     seal(tmp_path, {})
     body = (
         (tmp_path / "manifest.json")
@@ -133,14 +137,16 @@ def test_a_manifest_of_another_version_is_not_guessed_at(tmp_path):
     )
 
 
-def test_files_that_the_manifest_does_not_name_are_no_damage(run):
-    """A note that somebody leaves in a checkpoint does not spoil it."""
+def test_files_outside_the_manifest_are_no_damage(run):
+    """A note that somebody leaves in a checkpoint does not corrupt it."""
     (run / "checkpoints" / NEWEST / "note.txt").write_text("the good one\n")
     assert find_damage(run / "checkpoints" / NEWEST) is None
 
 
-def test_the_manifest_says_what_the_state_belongs_to(trained):
-    """Step, place, world size, precision, strategy, versions, and each file with its size and CRC-32 stand in it."""
+def test_the_manifest_describes_the_state(trained):
+    """It has the step, the position, the world size, the precision, the strategy, the versions, and
+    each file with its size and CRC-32.
+    """
     checkpoint = trained / "checkpoints" / NEWEST
     content = json.loads((checkpoint / "manifest.json").read_text())
     versions = content.pop("versions")
@@ -166,49 +172,53 @@ def test_the_manifest_says_what_the_state_belongs_to(trained):
     } <= entries.keys()
 
 
-def test_damaged_checkpoints_are_passed_over_down_to_one_that_verifies(run, capsys):
-    """The newest that verifies is taken; each that is passed over is named with the reason."""
+def test_the_newest_checkpoint_that_verifies_is_used(run, capsys):
+    """Each skipped checkpoint is named with the reason."""
     flip_a_bit(run / "checkpoints" / NEWEST / "optimizer.bin")
     (run / "checkpoints" / "step-00000004-0001" / "random_states_1.pkl").unlink()
     newest = Checkpoints(run / "checkpoints", run / "staging", attempt=2, keep=None).newest()
     assert newest is not None
     assert (newest.name, newest.world_size) == ("step-00000002-0001", 2)
-    said = capsys.readouterr().err
-    assert f"skipping {NEWEST}: optimizer.bin's checksum differs\n" in said
-    assert "skipping step-00000004-0001: random_states_1.pkl is missing\n" in said
-    assert "verified step-00000002-0001: " in said
+    printed = capsys.readouterr().err
+    assert f"skipping {NEWEST}: optimizer.bin's checksum differs\n" in printed
+    assert "skipping step-00000004-0001: random_states_1.pkl is missing\n" in printed
+    assert "verified step-00000002-0001: " in printed
 
 
-def test_no_checkpoint_that_verifies_is_none(run):
-    """With all of them damaged a run begins anew rather than with a wrong state."""
+def test_without_a_valid_checkpoint_training_restarts(run):
+    """If all are corrupt, a run restarts from step 0 rather than from a wrong state."""
     for path in (run / "checkpoints").iterdir():
         truncate(path / "model.safetensors")
     assert Checkpoints(run / "checkpoints", run / "staging", attempt=2, keep=None).newest() is None
 
 
 def test_an_attempt_resumes_from_before_the_damage(run, clean):
-    """Two processes go on from the checkpoint before a truncated one, and save that step anew under their own name."""
+    """Two processes resume from the checkpoint before a truncated one, and save that step again
+    under their own name.
+    """
     truncate(run / "checkpoints" / NEWEST / "model.safetensors")
     environment = clean | attempt_of(run, "0002", CHECKPOINT_EVERY="2 steps")
     end = start_two(SAVE_STEPS, run, environment=environment, log=run / "log").wait()
     assert end.code == 0, end.output
     assert f"skipping {NEWEST}: model.safetensors has " in end.output
     assert "resumed from step-00000004-0001" in end.output
-    assert told(run, 0)["began"] == told(run, 1)["began"] == 4
+    assert result_of_rank(run, 0)["began"] == result_of_rank(run, 1)["began"] == 4
     assert find_damage(run / "checkpoints" / "step-00000006-0002") is None
-    assert NEWEST in names(run)  # nobody asked to remove any
+    assert NEWEST in names(run)  # the spec keeps all
 
 
 def test_plain_accelerate_reads_a_checkpoint(trained, clean):
-    """A checkpoint is Accelerate's own: `accelerator.load_state` without clusterrun restores the weights to the bit."""
+    """A checkpoint is Accelerate's own: `accelerator.load_state` without clusterrun restores the
+    weights to the bit.
+    """
     checkpoint = trained / "checkpoints" / NEWEST
     end = start_two(LOAD_PLAIN, checkpoint, environment=clean, log=trained / "log-plain").wait()
     assert end.code == 0, end.output
-    assert f"weight {told(trained)['weight']}\n" in end.output
+    assert f"weight {result_of_rank(trained)['weight']}\n" in end.output
 
 
-def test_a_file_is_summed_in_parts_as_in_one(tmp_path, monkeypatch):
-    """However many threads share a file, its checksum is zlib's own for the whole of it."""
+def test_a_checksum_computed_in_parts_is_that_of_the_whole(tmp_path, monkeypatch):
+    """However many threads share a file, its checksum is zlib's for the whole file."""
     monkeypatch.setattr("clusterrun.training.checkpointing.checksum._SEGMENT", 1000)
     with ThreadPoolExecutor(4) as pool:
         for size in (0, 1, 999, 1000, 1001, 5000, 12_345):

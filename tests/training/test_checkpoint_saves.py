@@ -1,4 +1,6 @@
-"""A disk that takes no more: the save fails on all ranks, nothing half done is published, and training goes on."""
+"""A full disk: the save fails on all ranks, nothing incomplete is published, and training
+continues.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,10 @@ from tests.training_scripts.launches import (
     manifest,
     marker,
     names,
+    result_of_rank,
     start,
     start_two,
     start_two_nodes,
-    told,
 )
 
 SAVE_STEPS = ROOT / "tests" / "training_scripts" / "save_steps.py"
@@ -52,7 +54,7 @@ def failed_between(folder: Path, end: Ended, reason: str) -> None:
     assert names(folder) == [FIRST, LAST]
     assert all(find_damage(folder / "checkpoints" / name) is None for name in names(folder))
     assert list((folder / "staging").iterdir()) == []
-    assert told(folder, 0)["ended"] == told(folder, 1)["ended"] == 7
+    assert result_of_rank(folder, 0)["ended"] == result_of_rank(folder, 1)["ended"] == 7
 
 
 NO_ROOM = "torch.save failed (disk full, quota, or file size limit)"
@@ -60,23 +62,27 @@ MEET_THE_LIMIT = ["--steps", 7, "--at", 5, "unlimit"]
 
 
 def test_one_rank_that_cannot_write_fails_the_save_of_all(tmp_path, clean):
-    """Rank 1 has no room while rank 0 has: nothing is published, none waits for the other, and both train on."""
+    """Rank 1 has no space while rank 0 has: nothing is published, neither waits for the other, and
+    both continue training.
+    """
     end = train_two(tmp_path, clean, *MEET_THE_LIMIT, "--at", 3, "limit", 1, 5000)
     failed_between(tmp_path, end, f"rank 1: random_states_1.pkl: {NO_ROOM}")
 
 
 @pytest.mark.extended
 def test_a_main_process_that_cannot_write_fails_the_save_of_all(tmp_path, clean):
-    """Rank 0 has no room for the weights: the reason is safetensors' own, and both train on."""
+    """Rank 0 has no space for the weights: the reason is safetensors' own, and both continue
+    training.
+    """
     end = train_two(tmp_path, clean, *MEET_THE_LIMIT, "--at", 3, "limit", 0, 30_000)
     failed_between(tmp_path, end, "rank 0: File too large (os error 27)")
 
 
 @pytest.mark.extended
-def test_a_failure_amid_deepspeeds_own_save_leaves_nobody_waiting(tmp_path, clean):
-    """ZeRO's ranks meet between their files: one that cannot write its part goes there all the same.
+def test_a_failure_during_deepspeeds_save_leaves_no_rank_waiting(tmp_path, clean):
+    """ZeRO's ranks synchronize between their files: a rank that cannot write its part does so, too.
 
-    So it is saved synchronously, also where the job asks for something else, and says so.
+    Therefore it is saved synchronously, even if the job requests something else, with a message.
     """
     pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
     environment = {key: value for key, value in clean.items() if key != "ACCELERATE_USE_CPU"} | {
@@ -94,8 +100,10 @@ def test_a_failure_amid_deepspeeds_own_save_leaves_nobody_waiting(tmp_path, clea
 
 
 @pytest.mark.extended
-def test_free_space_is_looked_at_before_anything_is_written(tmp_path, clean):
-    """Where the previous checkpoint would not fit again, the numbers are said, and nothing is written."""
+def test_free_space_is_checked_before_a_save(tmp_path, clean):
+    """If the previous checkpoint would not fit again, the numbers are logged, and nothing is
+    written.
+    """
     size = 10**18
     end = train_two(tmp_path, clean, "--steps", 4, "--at", 3, "expect", size)
     assert end.code == 0, end.output
@@ -105,8 +113,8 @@ def test_free_space_is_looked_at_before_anything_is_written(tmp_path, clean):
     assert names(tmp_path) == [FIRST]
 
 
-def test_the_saves_record_counts_and_tells_the_failure(tmp_path, clean):
-    """A failed save leaves the record as it was and adds the reason; the next good one takes that away."""
+def test_the_saves_record_has_counts_and_the_failure(tmp_path, clean):
+    """A failed save keeps the record and adds the reason; the next successful one removes that."""
     end = train_two(tmp_path, clean, "--steps", 5, "--at", 3, "limit", 1, 5000)
     assert end.code == 0, end.output
     record = read_record(tmp_path / "saves")
@@ -126,15 +134,15 @@ def test_the_saves_record_counts_and_tells_the_failure(tmp_path, clean):
         "6",
         "3",
     )
-    assert float(record["longest"]) >= 900  # carried over from the attempt before
+    assert float(record["longest"]) >= 900  # carried over from the previous attempt
     assert "failed" not in record
 
 
-def test_a_stop_that_cannot_save_leaves_all_the_same(tmp_path, clean):
-    """At a stop on a full disk the ranks leave, and the marker names the last good checkpoint."""
+def test_a_stop_that_cannot_save_exits_anyway(tmp_path, clean):
+    """At a stop on a full disk the ranks exit, and the marker names the last valid checkpoint."""
     end = train_two(tmp_path, clean, "--steps", 100, "--at", 3, "limit", 1, 5000, "--at", 3, "stop")
     assert end.code == 0, end.output
-    assert told(tmp_path, 0)["stopped"] is told(tmp_path, 1)["stopped"] is True
+    assert result_of_rank(tmp_path, 0)["stopped"] is result_of_rank(tmp_path, 1)["stopped"] is True
     left = marker(tmp_path, "0001")
     assert (left["outcome"], left["step"], left["checkpoint"]) == ("stopped", "4", FIRST)
     assert names(tmp_path) == [FIRST]
@@ -145,19 +153,19 @@ def small_disk(tmp_path) -> Iterator[Path]:
     """Return a file system of 500 kB."""
     place = tmp_path / "disk"
     place.mkdir()
-    made = subprocess.run(
+    mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=500k", "none", place], capture_output=True, check=False
     )
-    if made.returncode:
-        pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
-def test_a_full_disk_is_survived(small_disk, tmp_path, clean):
-    """A file system without one free byte costs the checkpoints of that while, and nothing else."""
+def test_training_survives_a_full_disk(small_disk, tmp_path, clean):
+    """A file system without one free byte costs only the checkpoints of that time."""
     environment = clean | attempt_of(small_disk, CHECKPOINT_EVERY="2 steps")
-    options = ["--steps", 3, "--told", tmp_path]
+    options = ["--steps", 3, "--result-folder", tmp_path]
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "filler").write_bytes(bytes(1_000_000))
     end = start(
@@ -166,11 +174,11 @@ def test_a_full_disk_is_survived(small_disk, tmp_path, clean):
     assert end.code == 0, end.output
     assert "step 2 could not be saved (" in end.output
     assert names(small_disk) == []
-    assert told(tmp_path) == {
+    assert result_of_rank(tmp_path) == {
         "began": 0,
         "ended": 3,
         "stopped": False,
-        "weight": told(tmp_path)["weight"],
+        "weight": result_of_rank(tmp_path)["weight"],
     }
     (small_disk / "filler").unlink()
     environment |= attempt_of(small_disk, "0002")
@@ -181,8 +189,10 @@ def test_a_full_disk_is_survived(small_disk, tmp_path, clean):
     assert names(small_disk) == ["step-00000002-0002"]
 
 
-def test_a_disk_that_fills_up_amid_a_save_is_survived(small_disk, tmp_path, clean):
-    """Where the weights still fit and the optimizer's state does not, the half is taken away again."""
+def test_training_survives_a_disk_that_fills_up_during_a_save(small_disk, tmp_path, clean):
+    """If the weights still fit and the optimizer's state does not, the incomplete checkpoint is
+    removed.
+    """
     (small_disk / "filler").write_bytes(bytes(300_000))  # a checkpoint has 200 kB
     environment = clean | attempt_of(small_disk, CHECKPOINT_EVERY="2 steps")
     end = start(
@@ -194,8 +204,8 @@ def test_a_disk_that_fills_up_amid_a_save_is_survived(small_disk, tmp_path, clea
     assert marker(small_disk, "0001")["outcome"] == "finished"
 
 
-def test_only_the_disks_refusals_are_survived():
-    """A bug amid a save is no full disk: it must end the attempt."""
+def test_only_errors_of_the_disk_are_survived():
+    """A bug during a save is not a full disk: it must end the attempt."""
     assert (
         write_error_reason(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)))
         == "Disk quota exceeded"
@@ -204,15 +214,17 @@ def test_only_the_disks_refusals_are_survived():
     assert write_error_reason(KeyError("optimizer")) is None
 
 
-def test_room_is_measured_with_a_margin(tmp_path):
-    """What fits only to the last byte does not fit; what fits easily does."""
+def test_free_space_is_compared_with_a_margin(tmp_path):
+    """What fits only to the last byte is refused; what fits easily is not."""
     free = shutil.disk_usage(tmp_path).free
     assert describe_lack_of_space(tmp_path, 1000) is None
     assert describe_lack_of_space(tmp_path, free) is not None
 
 
-def test_two_nodes_take_stock_of_what_each_has_written(tmp_path, clean):
-    """Two launchers, as on two nodes: every file of either is in the manifest, and a failure of one fails both."""
+def test_two_nodes_checksum_their_own_files(tmp_path, clean):
+    """Two launchers, as on two nodes: every file of either is in the manifest, and a failure of one
+    fails both.
+    """
     environment = clean | attempt_of(tmp_path, CHECKPOINT_EVERY="2 steps")
     options = [tmp_path, *MEET_THE_LIMIT, "--at", 3, "limit", 1, 5000]
     launches = start_two_nodes(SAVE_STEPS, *options, environment=environment, log=tmp_path / "log")

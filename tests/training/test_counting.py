@@ -1,4 +1,4 @@
-"""Batches and steps are counted where they are done, and a loop that cannot be resumed is refused."""
+"""Batches and steps are counted as they happen, and a loop that cannot be resumed is refused."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Work:
             self.optimizer.zero_grad()
 
 
-class OnItsOwn(Sampler):
-    """A sampler that draws without anybody knowing how."""
+class Unseeded(Sampler):
+    """A sampler whose order is unknown to everyone."""
 
     def __init__(self, data):
         self.number = len(data)
@@ -49,7 +49,7 @@ class OnItsOwn(Sampler):
 
 @pytest.fixture
 def make(tmp_path, monkeypatch) -> Iterator[Callable[..., Work]]:
-    """Return what makes the work of an attempt: seven batches, two for each step."""
+    """Return a function that makes the work of an attempt: seven batches, two per step."""
     for name in os.environ.keys() - clean_environment(tmp_path).keys():
         monkeypatch.delenv(name)
 
@@ -83,8 +83,8 @@ def saved(folder) -> list[tuple[int, int, int]]:
     return [(each["step"], each["epoch"], each["batch"]) for each in contents]
 
 
-def test_the_step_includes_the_one_just_made(make):
-    """In the body the step is the number of optimizer steps that were made, as soon as they are."""
+def test_the_step_includes_the_current_one(make):
+    """In the body the step is the number of optimizer steps so far, as soon as they are done."""
     work, seen = make(), []
     for _ in work.run.epochs(2):
         for batch in work.run.batches(work.loader):
@@ -94,8 +94,8 @@ def test_the_step_includes_the_one_just_made(make):
     assert seen == [(0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (2, 3), (3, 4), (4, 4), (4, 5), (5, 5), (5, 6), (6, 6), (6, 7), (7, 8)]  # fmt: skip
 
 
-def test_a_loop_without_accumulate_makes_a_step_with_each_batch(make, tmp_path):
-    """The plainest loop, which only calls backward and step, is counted too."""
+def test_a_loop_without_accumulate_makes_a_step_per_batch(make, tmp_path):
+    """The simplest loop, which only calls backward and step, is counted too."""
     work = make(accumulate=1, every="3 steps")
     for _ in work.run.epochs(1):
         for (x,) in work.run.batches(work.loader):
@@ -109,7 +109,9 @@ def test_a_loop_without_accumulate_makes_a_step_with_each_batch(make, tmp_path):
 
 @pytest.mark.parametrize(("trained", "place"), [(False, (1, 0, 2)), (True, (2, 0, 4))])
 def test_an_evaluation_counts_the_batch_only_if_it_is_trained(make, tmp_path, trained, place):
-    """What is saved in an evaluation at the body's beginning leaves the batch in hand to the next attempt."""
+    """A save in an evaluation at the start of the body leaves the current batch to the next
+    attempt.
+    """
     work = make(CHECKPOINT_EVERY="500 steps")
     for _ in work.run.epochs(1):
         for number, batch in enumerate(work.run.batches(work.loader)):
@@ -125,8 +127,8 @@ def test_an_evaluation_counts_the_batch_only_if_it_is_trained(make, tmp_path, tr
                 work.train(batch)
 
 
-def test_an_evaluation_amid_accumulation_runs_through(make, tmp_path):
-    """Where gradients would be lost, a stop waits for the next step."""
+def test_an_evaluation_during_accumulation_is_not_interrupted(make, tmp_path):
+    """If gradients would be lost, a stop waits for the next step."""
     work = make(CHECKPOINT_EVERY="500 steps")
     evaluated = []
 
@@ -144,8 +146,10 @@ def test_an_evaluation_amid_accumulation_runs_through(make, tmp_path):
     assert saved(tmp_path) == [(2, 0, 4)]
 
 
-def test_an_evaluation_that_is_left_early_leaves_the_random_state(make):
-    """Whoever takes a few batches only, and keeps the rest for later, does not disturb training either."""
+def test_an_evaluation_that_ends_early_keeps_the_random_state(make):
+    """A script that takes only a few batches, and keeps the rest for later, does not change the
+    training either.
+    """
     work = make()
     for _ in work.run.epochs(1):
         for number, batch in enumerate(work.run.batches(work.loader)):
@@ -157,8 +161,8 @@ def test_an_evaluation_that_is_left_early_leaves_the_random_state(make):
         assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_batches_are_asked_for_once_in_an_epoch(make):
-    """A second loop over batches in one epoch could not be resumed, and is refused with the way out."""
+def test_batches_are_requested_once_per_epoch(make):
+    """A second loop over batches in one epoch could not be resumed, and is refused with a hint."""
     work = make()
     for _ in work.run.epochs(1):
         for batch in work.run.batches(work.loader):
@@ -170,28 +174,31 @@ def test_batches_are_asked_for_once_in_an_epoch(make):
 
 
 def test_a_loader_whose_order_is_lost_is_named_once(make, capsys):
-    """The warning comes when the run resumes, and not again in each epoch; other loaders are silent."""
+    """The warning appears when the run resumes, and not again in each epoch; other loaders cause
+    none.
+    """
     work = make()
     data = TensorDataset(torch.randn(7, 2))
-    shuffled = work.accelerator.prepare(DataLoader(data, sampler=OnItsOwn(data)))
+    shuffled = work.accelerator.prepare(DataLoader(data, sampler=Unseeded(data)))
     for _ in work.run.epochs(2):
         for batch in work.run.batches(shuffled):
             work.train(batch)
-    told = capsys.readouterr().err
-    assert told.count("warning: the order of DataLoader") == 1
+    printed = capsys.readouterr().err
+    assert printed.count("warning: the order of DataLoader") == 1
     assert (
-        "DataLoader 2 of 2 (TensorDataset, 7 batches per epoch) cannot be restored exactly" in told
+        "DataLoader 2 of 2 (TensorDataset, 7 batches per epoch) cannot be restored exactly"
+        in printed
     )
 
 
-def test_nothing_is_resumed_before_prepare(make):
-    """A checkpoint that would be loaded into no model is refused."""
+def test_resuming_before_prepare_is_refused(make):
+    """The checkpoint would be loaded into no model."""
     with pytest.raises(TrainingError, match=r"before accelerator\.prepare"):
         next(make(prepare=False).run.epochs(1))
 
 
-def test_the_step_is_not_known_before_the_run_has_resumed(make):
-    """Nobody takes 0 for the step of a run that is about to resume."""
+def test_the_step_is_unknown_before_the_run_has_resumed(make):
+    """A run that is about to resume does not report step 0."""
     work = make()
     with pytest.raises(TrainingError, match="not known before the run has resumed"):
         _ = work.run.step
@@ -200,14 +207,14 @@ def test_the_step_is_not_known_before_the_run_has_resumed(make):
 
 
 def test_batches_without_tensors_are_trained(make):
-    """What has no size to count shows no rate, and is no reason to fail."""
+    """Batches without a known size give no rate, and cause no error."""
     work = make(accumulate=1)
     batches = [{"text": "a"}, None, {"text": []}, {}]
     assert [batch for _ in work.run.epochs(1) for batch in work.run.batches(batches)] == batches
 
 
 def test_a_second_loop_over_epochs_is_refused(make):
-    """It would start after the first one's last epoch and train nothing, without a word."""
+    """It would start after the first one's last epoch and silently train nothing."""
     work = make()
     for _ in work.run.epochs(1):
         for batch in work.run.batches(work.loader):
@@ -218,7 +225,9 @@ def test_a_second_loop_over_epochs_is_refused(make):
 
 
 def test_a_second_run_in_one_script_is_refused(make, tmp_path):
-    """Folds of a cross-validation would resume from each other's weights; no attempt can change that."""
+    """Folds of a cross-validation would resume from each other's weights; no attempt can change
+    that.
+    """
     work = make(CHECKPOINT_EVERY="500 steps")
     with pytest.raises(TrainingError, match=r"second TrainingRun.*\n  hint: submit each training"):
         TrainingRun(work.accelerator, tmp_path / "other")
@@ -226,8 +235,8 @@ def test_a_second_run_in_one_script_is_refused(make, tmp_path):
     assert "outcome=no-restart\n" in marker
 
 
-def test_two_runs_without_clusterrun_have_folders_of_their_own(make, tmp_path):
-    """On a laptop a script may train twice: its folders keep the trainings apart."""
+def test_two_runs_without_clusterrun_have_separate_folders(make, tmp_path):
+    """On a laptop a script may train twice: separate folders keep the trainings apart."""
     work = make()
     other = TrainingRun(work.accelerator, tmp_path / "other")
     assert other.resume().step == 0

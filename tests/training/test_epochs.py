@@ -1,4 +1,4 @@
-"""Epochs that end before their last batch, and what a checkpoint of their last step says of them."""
+"""Epochs that end before their last batch, and what a checkpoint of their last step records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OFTEN = "0.000001s"
 
 
 def to_the_last_step(work: Work) -> None:
-    """Train three steps, of which the last is saved amid the epoch, and leave the epoch."""
+    """Train three steps, save the last one during the epoch, and leave the epoch."""
     for batch in work.run.batches(work.loader):
         work.train(batch)
         if work.run.step >= 3:
@@ -26,14 +26,14 @@ def to_the_last_step(work: Work) -> None:
 
 
 def stop(work: Work, folder, attempt: str = "0001") -> int:
-    """Let a signal be heard in an evaluation, and return the exit code."""
+    """Send a signal during an evaluation, and return the exit code."""
     (folder / f"signal-{attempt}").touch()
     with pytest.raises(SystemExit) as left:
         list(work.run.evaluation([1, 2]))
     return int(str(left.value.code))
 
 
-def test_batches_that_a_bar_keeps_are_left_with_their_epoch(make):
+def test_batches_kept_by_a_progress_bar_belong_to_their_epoch(make):
     """An iterator that is closed in a later epoch changes nothing there."""
     work, steps = make(accumulate=1), []
     for _ in work.run.epochs(3):
@@ -46,8 +46,10 @@ def test_batches_that_a_bar_keeps_are_left_with_their_epoch(make):
     assert steps == [2, 4, 6]
 
 
-def test_a_checkpoint_of_the_last_step_is_told_of_the_break(make, tmp_path):
-    """Saved before the `break`, it says after it that the epoch is over; the next attempt trains no step more."""
+def test_a_checkpoint_of_the_last_step_records_the_break(make, tmp_path):
+    """Saved before the `break`, it records afterwards that the epoch is over; the next attempt
+    trains no further step.
+    """
     work = make(accumulate=1, CHECKPOINT_EVERY=OFTEN)
     for _ in work.run.epochs(1):
         to_the_last_step(work)
@@ -61,8 +63,10 @@ def test_a_checkpoint_of_the_last_step_is_told_of_the_break(make, tmp_path):
     assert again.run.step == 3
 
 
-def test_what_an_epoch_has_left_undone_is_repeated(make, tmp_path):
-    """Told in the next epoch, a checkpoint stays in its own: what followed its batches is not in its state."""
+def test_the_rest_of_an_epoch_is_repeated(make, tmp_path):
+    """A checkpoint that is updated in the next epoch stays in its own: what followed its batches is
+    not in its state.
+    """
     work = make(accumulate=1, CHECKPOINT_EVERY=OFTEN)
     for epoch in work.run.epochs(2):
         if epoch == 1:
@@ -74,8 +78,8 @@ def test_what_an_epoch_has_left_undone_is_repeated(make, tmp_path):
     assert [len(list(again.run.batches(again.loader))) for _ in again.run.epochs(2)] == [0, 7]
 
 
-def test_a_checkpoint_of_an_earlier_attempt_stays_as_it_is(make, tmp_path):
-    """What an attempt has resumed from is not touched: it saves one of its own."""
+def test_a_checkpoint_of_an_earlier_attempt_is_not_changed(make, tmp_path):
+    """An attempt does not modify the checkpoint it has resumed from: it saves another one."""
     work = make(accumulate=1, CHECKPOINT_EVERY="500 steps")
     for _ in work.run.epochs(1):
         for batch in work.run.batches(work.loader):
@@ -92,8 +96,8 @@ def test_a_checkpoint_of_an_earlier_attempt_stays_as_it_is(make, tmp_path):
     assert saved(tmp_path) == [(3, 0, 3), (3, 1, 0)]
 
 
-def test_a_manifest_that_cannot_be_written_is_told(make, tmp_path, monkeypatch, capsys):
-    """The checkpoint stays what it was, and the attempt leaves as asked."""
+def test_a_manifest_that_cannot_be_written_is_reported(make, tmp_path, monkeypatch, capsys):
+    """The checkpoint stays as it was, and the attempt exits as requested."""
     work = make(accumulate=1, CHECKPOINT_EVERY=OFTEN)
     for _ in work.run.epochs(1):
         to_the_last_step(work)
@@ -109,7 +113,7 @@ def test_a_manifest_that_cannot_be_written_is_told(make, tmp_path, monkeypatch, 
     assert manifest.find_damage(tmp_path / "checkpoints" / "step-00000003-0001") is None
 
 
-def test_a_fenced_attempt_tells_its_checkpoints_nothing(make, tmp_path):
+def test_a_fenced_attempt_does_not_update_its_checkpoints(make, tmp_path):
     """When another attempt has taken over, the manifest stays as it is."""
     work = make(accumulate=1, CHECKPOINT_EVERY=OFTEN)
     for _ in work.run.epochs(1):
@@ -121,7 +125,9 @@ def test_a_fenced_attempt_tells_its_checkpoints_nothing(make, tmp_path):
 
 
 def test_a_break_ends_an_epoch_of_unknown_length(make, tmp_path, capsys):
-    """A stream that was left has nothing more for the attempt that resumes, which does not even read it."""
+    """A stream that was left has no further batches for the attempt that resumes, which does not
+    read it.
+    """
     work = make(CHECKPOINT_EVERY="500 steps")
     for _ in work.run.epochs(1):
         for _ in work.run.batches(iter(range(9))):

@@ -1,4 +1,4 @@
-"""The example with real `accelerate launch` runs on CPUs: stopped, resumed, and the same to the bit."""
+"""The example in real `accelerate launch` runs on CPUs: stopped, resumed, and identical to the bit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def clean(tmp_path_factory) -> dict[str, str]:
 
 @dataclass
 class Story:
-    """One training that ran through, and the same one with three attempts."""
+    """One uninterrupted training, and the same one in three attempts."""
 
     whole: Path
     parts: Path
@@ -77,7 +77,7 @@ def wait_for_second_epoch(folder: Path, launch: Launch) -> None:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory, text, clean) -> Iterator[Story]:
-    """Train once through, and once with a signal amid epoch 2, a person's stop, and the end."""
+    """Train once uninterrupted, and once with a signal during epoch 2, a user's stop, and the end."""
     whole, parts = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("parts")
     ends = [train(whole, "0001", text, clean).wait()]
     first = train(parts, "0001", text, clean)
@@ -93,12 +93,12 @@ def story(tmp_path_factory, text, clean) -> Iterator[Story]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_stop_and_an_end_leave_with_zero(story):
-    """All processes of every attempt exit with 0, stopped or finished."""
+def test_stopped_and_finished_attempts_exit_with_0(story):
+    """All processes of every attempt do."""
     assert [end.code for end in story.ends] == [0, 0, 0, 0], story.ends
 
 
-def test_the_marker_says_how_an_attempt_ended(story):
+def test_the_marker_records_how_an_attempt_ended(story):
     """A stop is not taken for the end of the training: the marker names outcome and checkpoint."""
     outcomes = [marker(story.parts, f"{n:04d}")["outcome"] for n in (1, 2, 3)]
     assert outcomes == ["stopped", "stopped", "finished"]
@@ -110,16 +110,16 @@ def test_the_marker_says_how_an_attempt_ended(story):
     assert marker(story.parts, "0003")["step"] == end["step"]
 
 
-def test_a_persons_stop_is_obeyed_one_step_later(story):
-    """A line in the run's stop file is seen at the next step, and obeyed at the one after."""
+def test_a_users_stop_takes_effect_one_step_later(story):
+    """A line in the run's stop file is seen at the next step, and takes effect at the one after."""
     first, second = (int(marker(story.parts, attempt)["step"]) for attempt in ("0001", "0002"))
     assert second == first + 2
 
 
-def test_a_resumed_run_prints_what_an_uninterrupted_one_prints(story):
+def test_a_resumed_run_prints_the_values_of_an_uninterrupted_one(story):
     """Losses, learning rates and evaluations are the same to the last bit, over two resumes.
 
-    Only an evaluation amid an epoch may be missing: a stop that falls into it cuts it short.
+    Only an evaluation during an epoch may be missing: a stop during it ends it early.
     """
     whole, parts = metrics(story.whole), metrics(story.parts)
     assert {line.pop("attempt") for line in whole} == {"0001"}
@@ -133,7 +133,7 @@ def test_a_resumed_run_prints_what_an_uninterrupted_one_prints(story):
 
 
 def test_a_resumed_run_ends_with_the_same_weights(story):
-    """The saved models are the same file, byte by byte."""
+    """The saved models are identical files."""
     saved = [
         (folder / "output" / "model" / "model.safetensors").read_bytes()
         for folder in (story.whole, story.parts)
@@ -142,7 +142,7 @@ def test_a_resumed_run_ends_with_the_same_weights(story):
 
 
 def test_the_example_learns(story):
-    """The loss falls clearly: the example trains, it does not only run."""
+    """The loss clearly falls: the example learns."""
     losses = [float(line["loss"]) for line in metrics(story.whole) if "loss" in line]
     assert losses[-1] < losses[0] - 1
 
@@ -156,7 +156,7 @@ def test_the_schedule_does_not_depend_on_the_number_of_processes(story):
 
 
 def test_four_batches_make_an_optimizer_step(story):
-    """ACCELERATE_GRADIENT_ACCUMULATION_STEPS=4 takes four batches of each process a step."""
+    """ACCELERATE_GRADIENT_ACCUMULATION_STEPS=4 uses four batches of each process per step."""
     name = marker(story.parts, "0002")["checkpoint"]
     saved = manifest(story.parts, name)
     first_epoch = [line for line in metrics(story.whole) if line["epoch"] == 0 and "loss" in line]
@@ -177,7 +177,7 @@ def test_a_checkpoint_holds_the_state_of_all_ranks(story):
 
 
 def test_progress_shows_the_last_step(story):
-    """Who watches the run sees the step it ended with, the total, the loss and a rate."""
+    """The record has the last step, the total, the loss and a rate."""
     progress = read_record(story.whole / "progress")
     last = [line for line in metrics(story.whole) if "loss" in line][-1]
     assert progress["step"] == progress["total"] == str(last["step"])
@@ -186,8 +186,8 @@ def test_progress_shows_the_last_step(story):
     assert int(progress["time"]) > 0
 
 
-def test_the_model_can_be_loaded(story):
-    """What the example saves is a model and tokenizer of transformers."""
+def test_the_saved_model_can_be_loaded(story):
+    """The example saves a model and a tokenizer of transformers."""
     folder = story.whole / "output" / "model"
     load = (
         "import sys; from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; "
@@ -222,6 +222,6 @@ def test_the_example_runs_and_resumes_without_clusterrun(tmp_path, text, clean):
     lines = metrics(tmp_path)
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6, 5, 6]
     assert lines[-3:] == lines[5:8]
-    # At the last step none amid the epoch: stopped in that one, the next attempt would train on.
+    # None at the last step during the epoch: stopped in that one, the next attempt would continue training.
     assert [line["step"] for line in lines if "eval_loss" in line] == [3, 6, 6]
     assert not (tmp_path / "output" / "events").exists()

@@ -1,6 +1,6 @@
-"""Every example runs for real on CPUs, goes on where it was saved, and shows what its docstring says it teaches.
+"""Every example runs on CPUs, resumes where it saved, and shows what its docstring teaches.
 
-Budget: 2 minutes. The language model and the plain script have tests of their own.
+Budget: 2 minutes. The language model and the plain script have separate tests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RARELY = {
     "mixed_precision",
     "grad_accumulation",
     "train_distributed",
-}  # they have tests of their own, too
+}  # they have separate tests, too
 EVERY = [
     pytest.param(
         name, words, ranks, marks=[pytest.mark.extended] if name in RARELY else [], id=name
@@ -56,7 +56,7 @@ def example(name: str) -> Path:
 
 
 def lines(ended: Ended) -> list[dict[str, Any]]:
-    """What an example printed as JSON."""
+    """Return the lines that an example printed as JSON."""
     assert ended.code == 0, ended.output
     return [json.loads(line) for line in ended.output.splitlines() if line.startswith("{")]
 
@@ -66,7 +66,7 @@ def steps(ended: Ended) -> list[dict[str, Any]]:
 
 
 def run(name: str, folder: Path, clean: dict[str, str], *words: object, ranks: int = 1) -> Ended:
-    """Run an example in a folder, which it may find as an earlier run left it."""
+    """Run an example in a folder, which may contain an earlier run's files."""
     begin = start_two if ranks == 2 else start
     words = ("--output_dir", folder / "output", *words)
     return begin(example(name), *words, environment=clean, log=folder / "log").wait()
@@ -77,10 +77,12 @@ def mean(found: list[dict[str, Any]]) -> float:
 
 
 @pytest.mark.parametrize(("name", "words", "ranks"), EVERY)
-def test_an_example_trains_and_goes_on_where_it_was_saved(
+def test_an_example_trains_and_resumes_where_it_saved(
     name: str, words: list[object], ranks: int, tmp_path: Path, clean: dict[str, str]
 ) -> None:
-    """The loss falls; what is run again goes on behind its last checkpoint and repeats each loss to the last bit."""
+    """The loss falls; another run resumes after its last checkpoint and repeats each loss to the
+    last bit.
+    """
     first = steps(run(name, tmp_path, clean, *words, ranks=ranks))
     again = run(name, tmp_path, clean, *words, ranks=ranks)
     assert [line["step"] for line in first] == list(range(1, len(first) + 1))
@@ -94,21 +96,22 @@ def test_an_example_trains_and_goes_on_where_it_was_saved(
 @pytest.mark.parametrize(
     ("precision", "dtype", "size"), [("no", "torch.float32", 4), ("bf16", "torch.bfloat16", 2)]
 )
-def test_a_precision_is_that_of_the_activations_alone(
+def test_a_precision_applies_to_activations_only(
     precision: str, dtype: str, size: int, tmp_path: Path, clean: dict[str, str]
 ) -> None:
-    """In every precision the weights are fp32; what flows between layers is of the one that was asked for."""
+    """In every precision the weights are fp32; values between layers have the requested precision."""
     words = ["--mixed_precision", precision, "--num_train_epochs", 1]
-    told = lines(run("mixed_precision", tmp_path, clean, *words))[-1]
-    assert (told["mixed_precision"], told["weights"]) == (precision, "torch.float32")
-    assert (told["activations"], told["bytes"]) == (dtype, size)
+    printed = lines(run("mixed_precision", tmp_path, clean, *words))[-1]
+    assert (printed["mixed_precision"], printed["weights"]) == (precision, "torch.float32")
+    assert (printed["activations"], printed["bytes"]) == (dtype, size)
 
 
-def test_n_batches_give_the_gradients_of_one_n_times_as_large(
+def test_accumulated_gradients_equal_those_of_one_large_batch(
     tmp_path: Path, clean: dict[str, str]
 ) -> None:
-    """32 samples a step are the same as one batch, as four of 8, and as two of 8 in two processes: each step's loss
-    and gradient norm, and the weights that so many steps of SGD lead to."""
+    """32 samples per step are the same as one batch, as four of 8, and as two of 8 in two
+    processes: each step's loss and gradient norm, and the weights after as many steps of SGD.
+    """
     found = []
     for ranks, size, accumulation in ((1, 32, 1), (1, 8, 4), (2, 8, 2)):
         folder = tmp_path / f"{ranks}-{size}-{accumulation}"
@@ -136,10 +139,10 @@ def test_n_batches_give_the_gradients_of_one_n_times_as_large(
 
 
 @pytest.mark.extended
-def test_a_smaller_effective_batch_is_another_training(
+def test_a_smaller_effective_batch_trains_differently(
     tmp_path: Path, clean: dict[str, str]
 ) -> None:
-    """The comparison above can fail: without the accumulation the first gradient is another one."""
+    """The comparison above can fail: without the accumulation the first gradient differs."""
     norms = []
     for accumulation in (1, 4):
         folder = tmp_path / str(accumulation)
@@ -149,8 +152,8 @@ def test_a_smaller_effective_batch_is_another_training(
     assert norms[0] != pytest.approx(norms[1], rel=1e-2)
 
 
-def test_every_process_of_two_nodes_says_where_it_is(tmp_path: Path, clean: dict[str, str]) -> None:
-    """Both ranks are named, on the main process's output alone, and their sum is right."""
+def test_every_process_of_two_nodes_prints_its_place(tmp_path: Path, clean: dict[str, str]) -> None:
+    """Both ranks are named, on the main process's output only, and their sum is right."""
     launches = start_two_nodes(example("multi_node"), environment=clean, log=tmp_path / "log")
     first, second = [launch.wait() for launch in launches]
     assert (first.code, second.code) == (0, 0), first.output + second.output
@@ -161,19 +164,20 @@ def test_every_process_of_two_nodes_says_where_it_is(tmp_path: Path, clean: dict
 
 
 @pytest.mark.extended
-def test_what_zero_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
-    """With two ranks each holds half of the optimizer's numbers at stage 1, at stage 3 half of the weights as well, and
-    resumes; what is saved is the whole model each time."""
-    on_its_own = clean | {"BACKEND": ""}  # it chooses gloo by itself
+def test_how_zero_partitions(tmp_path: Path, clean: dict[str, str]) -> None:
+    """With two ranks each holds half of the optimizer's numbers at stage 1, at stage 3 half of the
+    weights as well, and resumes; the saved model is always complete.
+    """
+    on_its_own = clean | {"BACKEND": ""}  # it selects gloo by itself
     del on_its_own["ACCELERATE_USE_CPU"]
     shares = {}
     for stage in (1, 3):
         words = ["--output_dir", tmp_path / str(stage)]
         first = start_ranks(Strategy(stage), example("deepspeed_training"), *words, environment=on_its_own,
                             log=tmp_path / f"{stage}.log").wait()  # fmt: skip
-        told = lines(first)[-1]
-        assert (told["distributed_type"], told["zero_stage"]) == ("DEEPSPEED", stage)
-        shares[stage] = told["held"]
+        printed = lines(first)[-1]
+        assert (printed["distributed_type"], printed["zero_stage"]) == ("DEEPSPEED", stage)
+        shares[stage] = printed["held"]
         saved = load_file(tmp_path / str(stage) / "model" / "model.safetensors")
         assert sum(tensor.numel() for tensor in saved.values()) == WEIGHTS
     again = start_ranks(Strategy(3), example("deepspeed_training"), *words, environment=on_its_own,
@@ -184,12 +188,14 @@ def test_what_zero_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
         for share in shares[stage]:
             assert share == pytest.approx(
                 {"weights": weights, "optimizer": WEIGHTS}, abs=4
-            )  # what fills the last part
+            )  # padding of the last part
 
 
 @pytest.mark.extended
-def test_what_fsdp_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
-    """With two ranks each holds half of weights and optimizer, the whole model is saved, and a resumed run is the same."""
+def test_how_fsdp_partitions(tmp_path: Path, clean: dict[str, str]) -> None:
+    """With two ranks each holds half of weights and optimizer, the saved model is complete, and a
+    resumed run is the same.
+    """
     environment = {name: value for name, value in clean.items() if name != "ACCELERATE_USE_CPU"}
     strategy, words = Strategy(fsdp2=True, block="Block"), ["--output_dir", tmp_path / "output"]
     first, second = [
@@ -198,9 +204,9 @@ def test_what_fsdp_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
         ).wait()
         for log in ("first", "second")
     ]
-    told = lines(first)[-1]
-    assert told["distributed_type"] == "FSDP"
-    for share in told["held"]:  # layers are cut, not numbers: the parts are not quite equal
+    printed = lines(first)[-1]
+    assert printed["distributed_type"] == "FSDP"
+    for share in printed["held"]:  # layers are divided, not numbers: the parts are not quite equal
         assert share == pytest.approx(
             {"weights": FSDP_WEIGHTS / 2, "optimizer": FSDP_WEIGHTS}, rel=0.01
         )
@@ -209,16 +215,16 @@ def test_what_fsdp_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
     assert steps(second) == steps(first)[24:]
 
 
-def test_fsdp_on_cpus_is_called_what_it_is(tmp_path: Path, clean: dict[str, str]) -> None:
+def test_fsdp_on_cpus_prints_a_warning(tmp_path: Path, clean: dict[str, str]) -> None:
     """If FSDP was requested and DDP is used, the example prints a warning."""
-    asked = clean | {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
-    ended = run("fsdp_training", tmp_path, asked, "--num_train_epochs", 1, ranks=2)
+    environment = clean | {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+    ended = run("fsdp_training", tmp_path, environment, "--num_train_epochs", 1, ranks=2)
     assert ended.code == 0, ended.output
     assert "FSDP was requested, but MULTI_CPU is used: FSDP needs GPUs" in ended.output
 
 
 def test_every_example_is_named_in_the_guide() -> None:
-    """No script of examples/ is left out of docs/start/many-nodes.md."""
+    """docs/start/many-nodes.md names every script of examples/."""
     guide = (ROOT / "docs" / "start" / "many-nodes.md").read_text()
     assert [
         path.name for path in EXAMPLES.glob("*.py") if f"examples/{path.name}" not in guide

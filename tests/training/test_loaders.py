@@ -1,4 +1,4 @@
-"""Which DataLoader's order can be had again, and that the rest of an epoch is its rest."""
+"""Which DataLoader's order can be restored, and that the rest of an epoch is exactly its rest."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Stream(IterableDataset):
         return iter(range(40))
 
 
-class OnItsOwn(SequentialSampler):
-    """A sampler that nobody can tell an epoch."""
+class Unseeded(SequentialSampler):
+    """A sampler that has no set_epoch."""
 
     __iter__ = RandomSampler.__iter__
 
 
-class Told(BatchSampler):
-    """A batch sampler of the user's, told the epoch."""
+class WithEpoch(BatchSampler):
+    """A batch sampler of the user's with set_epoch."""
 
     epoch = 0
 
@@ -55,8 +55,8 @@ class Told(BatchSampler):
         return iter([order[start : start + 4] for start in range(0, 40, 4)])
 
 
-class Untold(BatchSampler):
-    """A batch sampler of the user's that shuffles."""
+class WithoutEpoch(BatchSampler):
+    """A batch sampler of the user's that shuffles, without set_epoch."""
 
     def __iter__(self):
         order = torch.randperm(40).tolist()
@@ -64,7 +64,7 @@ class Untold(BatchSampler):
 
 
 class StatefulDataLoader(list):
-    """A loader that goes on by itself where its state says, by its name."""
+    """A loader with this name, which restores its position from its own state."""
 
 
 def spread(sampler=None, **more):
@@ -89,19 +89,17 @@ EXACT = {
         shuffle=True, generator=torch.Generator().manual_seed(1)
     ),
     "workers": lambda: spread(shuffle=True, num_workers=1),
-    "a sampler that is told the epoch": lambda: spread(
-        DistributedSampler(DATA, num_replicas=1, rank=0)
-    ),
-    "a batch sampler that is told the epoch": lambda: DataLoader(
-        DATA, batch_sampler=Told(range(40), 4, drop_last=False)
+    "a sampler with set_epoch": lambda: spread(DistributedSampler(DATA, num_replicas=1, rank=0)),
+    "a batch sampler with set_epoch": lambda: DataLoader(
+        DATA, batch_sampler=WithEpoch(range(40), 4, drop_last=False)
     ),
 }
 INEXACT = {
     "an iterable dataset is read again": lambda: DataLoader(Stream(), batch_size=4),
     "its SubsetRandomSampler is not seeded": lambda: spread(SubsetRandomSampler(range(40))),
-    "its OnItsOwn is not seeded": lambda: spread(OnItsOwn(DATA)),
-    "its Untold is not seeded": lambda: DataLoader(
-        DATA, batch_sampler=Untold(range(40), 4, drop_last=False)
+    "its Unseeded is not seeded": lambda: spread(Unseeded(DATA)),
+    "its WithoutEpoch is not seeded": lambda: DataLoader(
+        DATA, batch_sampler=WithoutEpoch(range(40), 4, drop_last=False)
     ),
 }
 
@@ -109,21 +107,21 @@ INEXACT = {
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("make", EXACT.values(), ids=EXACT)
 def test_a_loader_that_can_be_restored_is_not_named(make, processes):
-    """There is no false alarm, prepared for one process or for two, before and after it was used."""
+    """There is no false alarm, prepared for one process or for two, before and after its use."""
     assert find_order_problem(prepared(make(), processes)) is None
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("reason", INEXACT)
 def test_a_loader_that_cannot_be_restored_is_named_with_the_reason(reason, processes):
-    """Whatever decides the order, and cannot be told an epoch, is named."""
+    """Anything that decides the order, and has no set_epoch, is named."""
     problem = find_order_problem(prepared(INEXACT[reason](), processes))
     assert problem is not None
     assert reason in problem[0]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_random_sampler_is_told_from_a_seedable_one(processes):
+def test_a_random_sampler_is_distinguished_from_a_seedable_one(processes):
     """shuffle=True alone is not exact, and the hint is the one line that makes it so."""
     problem = find_order_problem(prepared(spread(shuffle=True), processes, seedable=False))
     assert problem is not None
@@ -131,14 +129,14 @@ def test_a_random_sampler_is_told_from_a_seedable_one(processes):
     assert "DataLoaderConfiguration(use_seedable_sampler=True)" in problem[1]
 
 
-def test_what_is_no_loader_is_exact_only_in_a_fixed_order():
-    """A list is what it is; any other source may be different each time."""
+def test_other_iterables_are_exact_only_in_a_fixed_order():
+    """A list always has the same order; any other source may change."""
     assert find_order_problem([1, 2, 3]) is None
     assert find_order_problem({1, 2, 3}) is not None
 
 
-def test_a_warning_says_which_loader():
-    """The place among the prepared loaders, the dataset and the length lead to the loader."""
+def test_a_warning_identifies_the_loader():
+    """By its number among the prepared loaders, its dataset and its length."""
     accelerator = Accelerator(
         cpu=True, dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False)
     )
@@ -156,7 +154,7 @@ def test_a_warning_says_which_loader():
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("make", EXACT.values(), ids=EXACT)
 def test_the_rest_of_an_epoch_is_its_rest(make, processes):
-    """The batches from the middle of epoch 2 are those that a process has that came through epochs 0, 1 and 2."""
+    """The batches from the middle of epoch 2 are those of a process that trained epochs 0, 1 and 2."""
     check_rest(prepared(make(), processes), prepared(make(), processes))
 
 
@@ -164,7 +162,7 @@ def test_the_rest_of_an_epoch_is_its_rest(make, processes):
     "name", [name for name in EXACT if not name.startswith(("shuffled", "workers"))]
 )
 def test_the_rest_of_an_epoch_of_a_loader_that_was_not_prepared(name):
-    """A loader that the Accelerator does not know is told the epoch all the same."""
+    """A loader that the Accelerator does not know gets set_epoch, too."""
     check_rest(EXACT[name](), EXACT[name]())
 
 
@@ -175,29 +173,33 @@ def check_rest(whole, fresh):
     assert values(remaining_batches(fresh, 0, 0)) == epochs[0]
 
 
-def test_the_rest_of_anything_iterable():
-    """A stream and a list are read on from where they were left."""
+def test_the_rest_of_any_iterable():
+    """A stream and a list continue where they were left."""
     stream = prepared(DataLoader(Stream(), batch_size=4))
     assert values(remaining_batches(stream, 0, 8)) == [list(range(32, 36)), list(range(36, 40))]
     assert list(remaining_batches([1, 2, 3], 0, 2)) == [3]
 
 
-def test_nothing_is_left_of_an_epoch_that_has_ended():
-    """No batch of it is read, also where the end of the loader is not known, or the loader keeps its place itself."""
+def test_an_ended_epoch_has_no_rest():
+    """No batch of it is read, even if the loader's length is unknown, or the loader keeps its
+    position itself.
+    """
     assert list(remaining_batches(count(), 0, sys.maxsize)) == []
     assert list(remaining_batches(StatefulDataLoader([1, 2, 3]), 0, 3)) == []
     assert list(remaining_batches(StatefulDataLoader([1, 2, 3]), 0, 2)) == [1, 2, 3]
 
 
-def test_a_length_is_known_or_not():
-    """A loader's length counts where it has one; a stream has __len__ by its class only."""
+def test_a_length_is_known_or_unknown():
+    """A loader's length counts if it has one; a stream has __len__ only by its class."""
     assert loader_length(spread()) == 10
     assert loader_length(DataLoader(Stream(), batch_size=4)) is None
     assert loader_length(iter([1])) is None
 
 
-def test_only_what_all_ranks_have_for_certain_is_a_common_length():
-    """Batches that Accelerate shares out come alike to all ranks; of an unknown length nothing is certain."""
+def test_only_certain_lengths_are_common_to_all_ranks():
+    """Batches that Accelerate distributes reach all ranks alike; an unknown length gives no
+    certainty.
+    """
     assert common_loader_length(spread(), 2) == 10
     assert common_loader_length(DataLoader(Stream()), 2) == 0
     PartialState(cpu=True)

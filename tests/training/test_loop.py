@@ -1,4 +1,6 @@
-"""A plain Accelerate loop with clusterrun's five lines: stopped anywhere, it trains what an uninterrupted one does."""
+"""A plain Accelerate loop with clusterrun's five lines: stopped anywhere, it trains what an
+uninterrupted one does.
+"""
 
 from __future__ import annotations
 
@@ -28,35 +30,39 @@ from tests.training_scripts.launches import (
 BATCHES, STEPS = (
     27,
     7,
-)  # of an epoch on two ranks: six steps of four batches, and one of the three that are left
-STOPS = {  # who asks where, and the step at which all leave
-    ("step", 1, 2): 3,  # amid epoch 0, heard by rank 1 alone
-    ("step", 0, 4): 5,  # amid epoch 0 again
-    ("amid", 1, 6): 6,  # in an evaluation amid an epoch
+)  # of an epoch on two ranks: six steps of four batches, and one of the remaining three
+STOPS = {  # where the stop is requested, and the step at which all exit
+    ("step", 1, 2): 3,  # during epoch 0, received by rank 1 only
+    ("step", 0, 4): 5,  # during epoch 0 again
+    ("in_epoch", 1, 6): 6,  # in an evaluation during an epoch
     ("step", 0, 13): 14,  # at the last step of an epoch
-    ("behind", 1, 2): 21,  # in the evaluation behind an epoch
+    ("after_epoch", 1, 2): 21,  # in the evaluation after an epoch
     ("step", 0, 25): 26,
 }
 EVENTS = [*STOPS, ("none", 0, 0)]
-# amid an epoch, at its last step, behind it, and amid the last one
-FEW_EVENTS = [("step", 0, 2), ("step", 0, 13), ("behind", 0, 2), ("step", 0, 25), ("none", 0, 0)]
-FEW_EVENTS_OF_ONE = [*FEW_EVENTS[:3], ("step", 0, 50), FEW_EVENTS[-1]]  # 14 steps an epoch
+# during an epoch, at its last step, after it, and during the last one
+FEW_EVENTS = [
+    ("step", 0, 2),
+    ("step", 0, 13),
+    ("after_epoch", 0, 2),
+    ("step", 0, 25),
+    ("none", 0, 0),
+]
+FEW_EVENTS_OF_ONE = [*FEW_EVENTS[:3], ("step", 0, 50), FEW_EVENTS[-1]]  # 14 steps per epoch
 Attempts = list[dict[str, object]]
 
 
 def attempts(
     folder: Path, events: list[tuple[str, int, int]], clusterrun: bool = True, **more: object
 ) -> Attempts:
-    """Plan one attempt for each event; what is written in capitals is a variable of clusterrun's."""
+    """Plan one attempt for each event; names in capitals are variables of clusterrun."""
     variables = {key: value for key, value in more.items() if key.isupper()}
     options = {key: value for key, value in more.items() if not key.isupper()}
     plans: Attempts = []
     for number, (event, rank, at) in enumerate(events, 1):
         environment = attempt_of(folder, f"{number:04d}", **variables) if clusterrun else {}
         if clusterrun:
-            environment["CLUSTERRUN_STOP_FILE"] += (
-                "-{rank}"  # as if each rank were on a node of its own
-            )
+            environment["CLUSTERRUN_STOP_FILE"] += "-{rank}"  # as if each rank were on another node
         folder.mkdir(exist_ok=True)
         happens = {"event": event, "rank": rank, "at": at}
         plans.append({"folder": str(folder), "environment": environment, **happens, **options})
@@ -88,17 +94,19 @@ def clean(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory, clean) -> Path:
-    """Return the folder of the trainings of two ranks: one that ran through, and one with a stop in each attempt."""
+    """Return the folder of the trainings of two ranks: an uninterrupted one, and one with a stop in
+    each attempt.
+    """
     root = tmp_path_factory.mktemp("two")
     plans = attempts(root / "whole", [("none", 0, 0)], WORLD_SIZE=2)
     plans += attempts(root / "parts", EVENTS, WORLD_SIZE=2)
-    uneven = [("before", 1, 0), ("behind", 0, 0), ("none", 0, 0)]
+    uneven = [("before", 1, 0), ("after_epoch", 0, 0), ("none", 0, 0)]
     plans += attempts(root / "uneven", uneven, uneven=True, first=True, max_steps=2 * STEPS)
     plans += attempts(root / "sent", [("none", 0, 0)], dispatch=True, max_steps=10)
     plans += attempts(
         root / "sent-parts", [("step", 0, 2), ("none", 0, 0)], dispatch=True, max_steps=10
     )
-    ended = [("behind", 1, 0), ("none", 0, 0)]
+    ended = [("after_epoch", 1, 0), ("none", 0, 0)]
     plans += attempts(root / "ended", ended, max_steps=6, CHECKPOINT_EVERY="0.000001s")
     plans += attempts(root / "drawn", [("none", 0, 0)], seedable=False)
     plans += attempts(root / "drawn-parts", FEW_EVENTS, seedable=False)
@@ -113,7 +121,7 @@ def one(tmp_path_factory, clean) -> Path:
     plans = attempts(
         root / "plain", [("die", 0, 11), ("none", 0, 0)], clusterrun=False, every="3 steps"
     )
-    plans += attempts(root / "break", [("behind", 0, 0), ("none", 0, 0)], max_steps=10)
+    plans += attempts(root / "break", [("after_epoch", 0, 0), ("none", 0, 0)], max_steps=10)
     plans += attempts(root / "breaks", [("none", 0, 0)], epoch_steps=2, CHECKPOINT_EVERY="2 steps")
     plans += attempts(
         root / "timed", [("none", 0, 0)], first=True, max_steps=1, CHECKPOINT_EVERY="0.000001s"
@@ -136,16 +144,18 @@ def markers(folder: Path, key: str) -> list[str]:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_every_attempt_leaves_with_zero(two, rank):
-    """A stop is no failure, in the loop, at an epoch's end and in an evaluation: all ranks exit with 0."""
+def test_every_stopped_attempt_exits_with_0(two, rank):
+    """In the loop, at an epoch's end and in an evaluation: all ranks do."""
     codes = {name: lines(two / name, "codes", rank) for name in ("whole", "parts", "uneven")}
     assert codes == {"whole": ["0"], "parts": ["0"] * 7, "uneven": ["0"] * 3}, (
         two / "log"
     ).read_text()
 
 
-def test_all_ranks_leave_where_it_was_asked(two):
-    """A stop that one rank hears is obeyed by all at the next step, or in the evaluation where it was heard."""
+def test_all_ranks_exit_at_the_same_step(two):
+    """A stop that one rank receives takes effect on all at the next step, or in the evaluation in
+    which it arrives.
+    """
     assert markers(two / "parts", "outcome") == ["stopped"] * len(STOPS) + ["finished"]
     assert markers(two / "parts", "step") == [str(step) for step in [*STOPS.values(), 4 * STEPS]]
     saved = [f"step-{step:08d}-{number:04d}" for number, step in enumerate(STOPS.values(), 1)]
@@ -153,22 +163,26 @@ def test_all_ranks_leave_where_it_was_asked(two):
     assert markers(two / "parts", "checkpoint") == [*saved, saved[-1]]
 
 
-def test_nothing_is_saved_amid_accumulation(two):
-    """A checkpoint holds whole optimizer steps: all batches of each, and the shorter last one of an epoch."""
+def test_nothing_is_saved_during_accumulation(two):
+    """A checkpoint holds complete optimizer steps: all batches of each, and the shorter last one of
+    an epoch.
+    """
     for name in names(two / "parts"):
         saved = manifest(two / "parts", name)
         step, epoch = int(str(saved["step"])), int(str(saved["epoch"]))
         assert saved["batch"] == min(4 * (step - STEPS * epoch), BATCHES)
 
 
-def test_what_follows_the_loop_runs_once(two):
-    """No stopped attempt runs the code behind the loops, which would take a half trained model for the whole one."""
+def test_code_after_the_loop_runs_once(two):
+    """No stopped attempt runs the code after the loops, which would use a partly trained model."""
     assert len(lines(two / "parts", "weights")) == 1
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_the_losses_and_the_data_are_the_same(two, rank):
-    """Each rank trains the same samples in the same order, each once, with the same losses to the last bit."""
+    """Each rank trains the same samples in the same order, each once, with the same losses to the
+    last bit.
+    """
     whole = lines(two / "whole", "losses", rank)
     assert len(whole) == 4 * BATCHES
     assert lines(two / "parts", "losses", rank) == whole
@@ -176,14 +190,16 @@ def test_the_losses_and_the_data_are_the_same(two, rank):
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_the_weights_are_the_same(two, rank):
-    """After six stops the final weights are bit-identical to those of the training that ran through."""
+    """After six stops the final weights are bit-identical to those of the uninterrupted training."""
     (weights,) = lines(two / "whole", "weights", rank)
     assert lines(two / "parts", "weights", rank) == [weights]
 
 
 @pytest.mark.parametrize(("processes", "rank"), [("two", 0), ("two", 1), ("one", 0)])
-def test_an_order_that_was_drawn_is_drawn_again(processes, rank, request):
-    """shuffle=True is exact without a seedable sampler, as in all public examples: losses, data and weights."""
+def test_a_random_order_is_restored(processes, rank, request):
+    """shuffle=True is exact without a seedable sampler, as in all public examples: losses, data and
+    weights.
+    """
     root = request.getfixturevalue(processes)
     whole = lines(root / "drawn", "losses", rank)
     assert len(whole) == 4 * (BATCHES if processes == "two" else 53)
@@ -193,22 +209,22 @@ def test_an_order_that_was_drawn_is_drawn_again(processes, rank, request):
     assert lines(root / "drawn-parts", "codes", rank) == ["0"] * len(FEW_EVENTS)
 
 
-def test_an_evaluation_behind_an_epoch_is_repeated(two):
-    """The evaluation that a stop cut short is done by the next attempt, once; one amid an epoch is left out."""
+def test_an_evaluation_after_an_epoch_is_repeated(two):
+    """The next attempt repeats an interrupted evaluation once; one during an epoch is omitted."""
     whole = lines(two / "whole", "evaluations")
     assert len(whole) == 4 + 4
     assert lines(two / "parts", "evaluations") == [
-        line for line in whole if not line.startswith("amid 6 ")
+        line for line in whole if not line.startswith("in_epoch 6 ")
     ]
 
 
-def test_an_exact_loader_is_not_warned_of(two):
-    """Whoever reads the log of a run that is restored exactly finds no word against its loaders."""
+def test_an_exact_loader_causes_no_warning(two):
+    """The log of a run that is restored exactly has no warning about its loaders."""
     assert "warning" not in (two / "log").read_text()
 
 
-def test_progress_knows_the_total(two):
-    """Steps, total, loss and rate are shown, though the script says nothing of them but the loss."""
+def test_progress_has_the_total(two):
+    """Steps, total, loss and rate are recorded, although the script only reports the loss."""
     progress = read_record(two / "whole" / "progress")
     assert progress["step"] == progress["total"] == str(4 * STEPS)
     last = float(lines(two / "whole", "losses")[-1].split()[1])
@@ -217,7 +233,9 @@ def test_progress_knows_the_total(two):
 
 
 def test_the_metrics_end_with_the_last_step(two):
-    """Loss, learning rate and speed are kept by attempt, with the first step, the saves, and the time of leaving."""
+    """Loss, learning rate and speed are recorded by attempt, with the first step, the saves, and
+    the time of the exit.
+    """
     found = read_metrics(RunPaths(two / "whole"), "0001")
     first, last = found.points[0], found.points[-1]
     assert last.step == 4 * STEPS
@@ -230,20 +248,22 @@ def test_the_metrics_end_with_the_last_step(two):
 
 
 def test_evaluations_of_different_lengths_do_not_hang(two):
-    """Ranks with more evaluation batches than others still leave together, also before any training."""
+    """Ranks with more evaluation batches than others still exit together, also before any training."""
     assert markers(two / "uneven", "outcome") == ["stopped", "stopped", "finished"]
     assert markers(two / "uneven", "step") == ["0", str(STEPS), str(2 * STEPS)]
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_batches_that_rank_0_hands_out_are_the_same(two, rank):
-    """With dispatch_batches, too, a resumed epoch goes on at the batch at which it was left."""
+def test_batches_dispatched_by_rank_0_are_the_same(two, rank):
+    """With dispatch_batches, too, a resumed epoch continues at its next batch."""
     assert markers(two / "sent-parts", "step") == ["3", "10"]
     assert lines(two / "sent-parts", "losses", rank) == lines(two / "sent", "losses", rank)
 
 
 def test_it_resumes_without_clusterrun(one):
-    """A process that died is followed by one that goes on from `<folder>/checkpoints` and trains the same."""
+    """After a process has died, another one resumes from `<folder>/checkpoints` and trains the
+    same.
+    """
     assert lines(one / "plain", "codes") == ["9", "0"]
     assert "resumed from step-00000009-0001: epoch 0, batch 36" in (one / "log").read_text()
     trained = lines(one / "plain", "losses")
@@ -252,17 +272,21 @@ def test_it_resumes_without_clusterrun(one):
     assert not (one / "plain" / "events").exists()
 
 
-def test_a_break_ends_the_epoch_also_for_who_resumes(one):
-    """A script that breaks at its last step, and is stopped in the evaluation after it, trains no step more."""
+def test_a_break_ends_the_epoch_for_resumed_attempts(one):
+    """A script that breaks at its last step, and is stopped in the evaluation after it, trains no
+    further step.
+    """
     folder = one / "break"
     assert markers(folder, "outcome") == ["stopped", "finished"]
     assert markers(folder, "step") == ["10", "10"]
     assert len(lines(folder, "losses")) == 40
-    assert [line.split()[0] for line in lines(folder, "evaluations")] == ["amid", "behind"]
+    assert [line.split()[0] for line in lines(folder, "evaluations")] == ["in_epoch", "after_epoch"]
 
 
-def test_a_checkpoint_learns_that_its_epoch_has_ended(two):
-    """A step that was saved before the `break` is not saved again, and no rank trains on from it."""
+def test_a_checkpoint_records_that_its_epoch_has_ended(two):
+    """A step that was saved before the `break` is not saved again, and no rank continues training
+    from it.
+    """
     folder = two / "ended"
     assert markers(folder, "outcome") == ["stopped", "finished"]
     name = "step-00000006-0001"
@@ -273,13 +297,15 @@ def test_a_checkpoint_learns_that_its_epoch_has_ended(two):
     assert f"{name} is now at the end of epoch 0" in (two / "log").read_text()
 
 
-def test_a_save_is_not_missed_at_a_break(one):
-    """A checkpoint that is due at the step at which the body leaves an epoch is saved before the next one."""
+def test_a_due_save_happens_at_a_break(one):
+    """A checkpoint that is due at the step at which the body leaves an epoch is saved before the
+    next one.
+    """
     saved = [manifest(one / "breaks", name) for name in names(one / "breaks")]
     places = [(each["step"], each["epoch"], each["batch"]) for each in saved]
     assert places == [(2, 1, 0), (4, 2, 0), (6, 3, 0), (8, 4, 0)]
 
 
-def test_a_save_is_done_amid_an_evaluation(one):
+def test_a_due_save_happens_during_an_evaluation(one):
     """A timed save that is due while an evaluation runs does not wait for the next step."""
     assert names(one / "timed")[0] == "step-00000000-0001"

@@ -27,8 +27,8 @@ def chosen(folder: Path, **crashed: str) -> str | None:
     return newest.path.name if newest else None
 
 
-def test_what_was_there_before_clusterrun_counts(tmp_path):
-    """Whole checkpoints without a manifest are resumed, and half-written ones are not."""
+def test_checkpoints_from_before_clusterrun_count(tmp_path):
+    """Complete checkpoints without a manifest are resumed, and partly written ones are not."""
     fake(tmp_path, 10, sealed=False)
     (fake(tmp_path, 20, sealed=False) / "scheduler.pt").unlink()
     (fake(tmp_path, 30, sealed=False) / "scheduler.pt").write_text("")
@@ -36,8 +36,8 @@ def test_what_was_there_before_clusterrun_counts(tmp_path):
     assert chosen(tmp_path) == "checkpoint-10"
 
 
-def test_what_is_not_sealed_is_passed_over_once_others_are(tmp_path, capsys):
-    """A save that was killed leaves no manifest; only what is older than all manifests may do without."""
+def test_unsealed_checkpoints_are_skipped_once_others_are_sealed(tmp_path, capsys):
+    """A killed save leaves no manifest; only checkpoints older than all manifests need none."""
     fake(tmp_path, 10, sealed=False)
     fake(tmp_path, 20)
     fake(tmp_path, 30, sealed=False)
@@ -47,16 +47,18 @@ def test_what_is_not_sealed_is_passed_over_once_others_are(tmp_path, capsys):
     assert chosen(tmp_path) == "checkpoint-10"
 
 
-def test_what_crashed_an_attempt_is_passed_over(tmp_path, capsys):
-    """A checkpoint that killed the attempt which loaded it is not tried again."""
+def test_a_checkpoint_that_crashed_an_attempt_is_skipped(tmp_path, capsys):
+    """A checkpoint that killed the attempt that loaded it is not tried again."""
     fake(tmp_path, 10)
     fake(tmp_path, 20)
     assert chosen(tmp_path, **{"checkpoint-20": "0003"}) == "checkpoint-10"
     assert "checkpoint-20: attempt 0003 crashed while loading it" in capsys.readouterr().err
 
 
-def test_what_a_fenced_attempt_wrote_is_passed_over(tmp_path):
-    """Steps of an attempt that another had replaced do not count; those of another run in the folder do."""
+def test_checkpoints_of_a_fenced_attempt_are_skipped(tmp_path):
+    """Steps of an attempt that another had replaced do not count; those of another run in the
+    folder do.
+    """
     fake(tmp_path, 10, run="a", attempt=1)
     fake(tmp_path, 20, run="a", attempt=2)
     fake(tmp_path, 30, run="a", attempt=1)
@@ -66,8 +68,8 @@ def test_what_a_fenced_attempt_wrote_is_passed_over(tmp_path):
     assert chosen(tmp_path) == "checkpoint-30"
 
 
-def test_pruning_spares_the_best_and_the_newest(tmp_path):
-    """As Trainer counts: the best one and the newest are among the number to keep."""
+def test_pruning_keeps_the_best_and_the_newest(tmp_path):
+    """As in Trainer, both are among the number to keep."""
     paths = [fake(tmp_path, step) for step in (10, 20, 30, 40)]
     folder = OutputDir(tmp_path, attempt=1, keep=None)
     folder.limit, folder.best = 2, paths[0]

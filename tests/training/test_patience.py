@@ -1,4 +1,4 @@
-"""How long a training may be silent, and what of it the progress file says."""
+"""How long a training may be silent, and what the progress file contains about it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_STEPS = [Activity.START, Activity.EVALUATION, Activity.SAVE, Activity.EPOCH, 
 
 
 def after(*steps: float) -> Patience:
-    """The patience of a training whose steps took so many seconds each."""
+    """Return the hang timeout of a training whose steps took these seconds."""
     patience, now = Patience(), 1000.0
     patience.step(now)
     for seconds in steps:
@@ -34,19 +34,19 @@ def after(*steps: float) -> Patience:
     ([], 15 * MINUTES),
     ([0.01] * 100, 15 * MINUTES),
     ([60.0] * 100, 20 * MINUTES),
-    ([600.0, *[60.0] * 99], 40 * MINUTES),  # once it was silent for ten minutes: an evaluation that it does not tell of
+    ([600.0, *[60.0] * 99], 40 * MINUTES),  # one silence of ten minutes: an evaluation that it does not report
     ([60.0] * 49 + [200.0], 20 * MINUTES),
     ([1.0] * 100 + [60.0] * 60, 20 * MINUTES),  # steps have become slower: the recent ones count
     ([3600.0], 20 * HOURS),
 ])  # fmt: skip
-def test_a_step_may_take_a_multiple_of_the_median_step(steps, seconds):
-    """At least a quarter of an hour, twenty median steps, and four times the longest that there was."""
+def test_the_timeout_of_a_step_is_a_multiple_of_the_median(steps, seconds):
+    """At least a quarter of an hour, twenty median steps, and four times the longest so far."""
     assert after(*steps).seconds(Activity.STEP) == seconds
 
 
 @pytest.mark.parametrize("doing", NO_STEPS)
-def test_all_else_may_take_hours(doing):
-    """The first step, evaluations and saves have no measure; where steps take longer than they, they may, too."""
+def test_everything_but_steps_may_take_hours(doing):
+    """The first step, evaluations and saves have no measure; if steps take longer, so may these."""
     assert after(*[0.1] * 50).seconds(doing) == 2 * HOURS
     assert (
         after(*[600.0] * 50).seconds(doing)
@@ -56,12 +56,12 @@ def test_all_else_may_take_hours(doing):
     assert Patience().seconds(doing) == 2 * HOURS
 
 
-def test_what_a_script_does_after_its_training_is_not_judged():
+def test_what_a_script_does_after_training_has_no_timeout():
     """Nobody knows how long that takes."""
     assert after(0.1).seconds(Activity.OTHER) == 0
 
 
-def test_a_pause_is_no_step():
+def test_a_pause_is_not_a_step():
     """An evaluation of an hour between two steps makes no later step slow."""
     patience = after(*[0.1] * 10)
     patience.pause()
@@ -71,8 +71,8 @@ def test_a_pause_is_no_step():
 
 
 @pytest.fixture
-def told(tmp_path):
-    """A progress, and what its file says once it is written."""
+def recorded(tmp_path):
+    """A progress record, and a function that reads its file."""
     path = tmp_path / "progress"
     progress = Progress(path)
 
@@ -84,9 +84,9 @@ def told(tmp_path):
     return progress, read
 
 
-def test_what_is_done_is_told_at_once(told):
-    """Before an evaluation or a save is silent, the file says that it is one, and how long it may be."""
-    progress, read = told
+def test_the_activity_is_recorded_before_it_starts(recorded):
+    """Before an evaluation or a save is silent, the file names it, with its timeout."""
+    progress, read = recorded
     progress.begin(Activity.START)
     assert (read()["doing"], read()["patience"]) == ("start", str(2 * HOURS))
     assert "step" not in read()
@@ -101,9 +101,9 @@ def test_what_is_done_is_told_at_once(told):
     assert (read()["doing"], read()["step"]) == ("step", "2")
 
 
-def test_signs_of_life_between_steps(told):
-    """Each batch of a long step or of an evaluation is one; nothing else changes by it."""
-    progress, read = told
+def test_signs_of_life_between_steps(recorded):
+    """Each batch of a long step or of an evaluation is one; nothing else changes."""
+    progress, read = recorded
     progress.update(1, 9, 0.5, 8)
     progress.begin(Activity.EVALUATION)
     before = read()
@@ -115,9 +115,11 @@ def test_signs_of_life_between_steps(told):
         assert progress._path.stat().st_mtime > 10
 
 
-def test_an_attempt_that_begins_shows_the_step_before_it(told):
-    """Its first word is that it is there; the step and the loss are those of the last attempt until it has its own."""
-    progress, read = told
+def test_a_new_attempt_shows_the_previous_step(recorded):
+    """Its first record says that it has started; the step and the loss are those of the previous
+    attempt until it has its own.
+    """
+    progress, read = recorded
     progress._path.write_text("step=31\ntotal=50\nloss=0.25\nrate=7\ntime=1\n")
     progress.begin(Activity.START)
     assert [read()[key] for key in ("step", "total", "loss", "doing")] == [
@@ -128,7 +130,7 @@ def test_an_attempt_that_begins_shows_the_step_before_it(told):
     ]
 
 
-def test_a_fenced_attempt_says_nothing(tmp_path):
+def test_a_fenced_attempt_records_nothing(tmp_path):
     """The file is another attempt's by then."""
     progress = Progress(tmp_path / "progress", lambda: True)
     progress.begin(Activity.START)
@@ -151,8 +153,8 @@ stuck()
 """
 
 
-def test_a_rank_that_is_stuck_in_c_tells_its_stacks(tmp_path):
-    """Also where it holds the interpreter's lock, so that no Python runs; it goes on as if nothing had been."""
+def test_a_rank_that_is_stuck_in_c_dumps_its_stacks(tmp_path):
+    """Even while it holds the interpreter's lock, so that no Python runs; it continues unchanged."""
     with subprocess.Popen(
         [sys.executable, "-c", STUCK, tmp_path], stdout=subprocess.PIPE, text=True
     ) as rank:
@@ -163,7 +165,7 @@ def test_a_rank_that_is_stuck_in_c_tells_its_stacks(tmp_path):
             until(
                 lambda: rank.send_signal(STACKS_SIGNAL) or "in stuck" in file.read_text(),
                 60,
-                "it tells where it is stuck",
+                "it has dumped its stacks",
             )
             assert rank.poll() is None
         finally:
@@ -171,7 +173,7 @@ def test_a_rank_that_is_stuck_in_c_tells_its_stacks(tmp_path):
 
 
 def test_a_signal_that_the_script_uses_is_left_to_it(tmp_path):
-    """No file is left then, which would say that the rank can be asked."""
+    """Then there is no file, which would mean that the rank can dump its stacks."""
     code = STUCK.replace(
         "dump_stacks_on_request(Path",
         "import signal; signal.signal(signal.SIGRTMAX - 7, print); dump_stacks_on_request(Path",
@@ -184,7 +186,7 @@ def test_a_signal_that_the_script_uses_is_left_to_it(tmp_path):
 
 
 def test_the_signal_is_the_one_that_the_script_sends():
-    """bash counts from SIGRTMAX, /proc tells bits, and Python numbers."""
+    """bash counts from SIGRTMAX, /proc has bits, and Python numbers."""
     assert STACKS_SIGNAL == 57
     assert (
         subprocess.run(

@@ -1,4 +1,4 @@
-"""The example of a script that knows nothing of clusterrun, run for real as accelerate runs it."""
+"""The example of a script without clusterrun, run as accelerate runs it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def start(run_dir: Path, *words: object) -> subprocess.Popen[str]:
 
 
 def until(there: Callable[[], object]) -> None:
-    """Wait for something that certainly comes."""
+    """Wait for an event that is certain to happen."""
     while not there():
         time.sleep(0.05)
 
@@ -36,23 +36,25 @@ def checkpoints(run_dir: Path) -> list[Path]:
     return sorted((run_dir / "output").glob("checkpoint-*"))
 
 
-def test_a_signal_lets_it_save_and_what_it_saved_goes_on_exactly(tmp_path):
-    """SIGUSR1 ends it with a checkpoint and 0; a run that goes on from that ends with the weights of one never stopped."""
+def test_a_signal_lets_it_save_and_it_resumes_exactly(tmp_path):
+    """SIGUSR1 ends it with a checkpoint and exit code 0; a run that resumes from that ends with the
+    weights of an uninterrupted one.
+    """
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     first = start(stopped, "--max_steps", 10**9, "--save_steps", 10)
     until(lambda: checkpoints(stopped) or first.poll() is not None)
     first.send_signal(signal.SIGUSR1)
-    said, _ = first.communicate()
-    assert first.returncode == 0, said
+    printed, _ = first.communicate()
+    assert first.returncode == 0, printed
     newest = checkpoints(stopped)[-1]
     step = int(newest.stem.partition("-")[2])
-    assert said.splitlines()[-1] == f"saved {newest}"
+    assert printed.splitlines()[-1] == f"saved {newest}"
     second = start(stopped, "--max_steps", step + 5, "--resume_from_checkpoint", newest)
     third = start(whole, "--max_steps", step + 5, "--save_steps", 10**9)
-    said, _ = second.communicate()
+    printed, _ = second.communicate()
     third.communicate()
     assert (second.returncode, third.returncode) == (0, 0)
-    assert f"resumed at step {step}\n" in said
+    assert f"resumed at step {step}\n" in printed
     one, other = (
         torch.load(checkpoints(run_dir)[-1], weights_only=True) for run_dir in (stopped, whole)
     )

@@ -1,4 +1,4 @@
-"""What the job script says to the trainer, and which files count."""
+"""What the job script passes to the training library, and which files count."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.training_scripts.launches import ROOT, fake_checkpoint, names
     ],
 )
 def test_an_interval_is_a_time_or_a_number_of_steps(text, interval):
-    """Every way of writing an interval that the protocol has is understood."""
+    """Every form of an interval in the protocol is understood."""
     assert parse_interval(text) == interval
 
 
@@ -45,15 +45,15 @@ def test_an_interval_is_a_time_or_a_number_of_steps(text, interval):
     ["", "10", "0s", "0 steps", "-5s", "1.5 steps", "s", "infinite", "9" * 5000 + "h", "\u0661h"],
 )
 def test_any_other_interval_is_refused(text):
-    """What is no interval is refused by name, with the way to write one."""
+    """An invalid interval is named in the error, with the valid forms."""
     with pytest.raises(
         TrainingError, match=r"is not a checkpoint interval\n  hint: write a duration"
     ):
         parse_interval(text)
 
 
-def test_a_timed_save_is_asked_for_once_until_it_is_done():
-    """An interval that has ended asks for one save, not for one at each step until it is agreed."""
+def test_a_timed_save_is_requested_once_until_it_is_done():
+    """An interval that has ended requests one save, not one at each step until all agree."""
     now = [0.0]
     schedule = SaveSchedule(Interval(seconds=10.0), optimum=lambda: 0.0, clock=lambda: now[0])
     assert not schedule.time_is_up()
@@ -75,7 +75,7 @@ PROTOCOL = {
 
 
 def test_the_protocol_is_read():
-    """All that the job script says reaches the trainer, with its type."""
+    """Every variable of the job script reaches the training library, with its type."""
     attempt = read_protocol(
         PROTOCOL
         | {
@@ -90,8 +90,8 @@ def test_the_protocol_is_read():
     assert (attempt.world_size, attempt.every, attempt.keep) == (8, Interval(seconds=600.0), 3)
 
 
-def test_what_the_protocol_leaves_out_is_none():
-    """A run without interval, number to keep and world size is a run all the same."""
+def test_missing_variables_of_the_protocol_are_none():
+    """A run does not need an interval, a number to keep or a world size."""
     attempt = read_protocol(PROTOCOL)
     assert attempt is not None
     assert (attempt.world_size, attempt.every, attempt.keep) == (None, None, None)
@@ -112,14 +112,14 @@ def test_without_a_protocol_there_is_no_attempt():
         ({"CLUSTERRUN_CHECKPOINT_EVERY": "often"}, "'often' is not a checkpoint interval"),
     ],
 )
-def test_a_protocol_that_cannot_be_followed_is_refused(change, message):
+def test_an_invalid_protocol_is_refused(change, message):
     """Another version, a missing variable or a wrong value stops the attempt, and is named."""
     with pytest.raises(TrainingError, match=message):
         read_protocol(PROTOCOL | change)
 
 
-def test_a_signal_is_heard_and_not_forgotten(tmp_path):
-    """Once the node's stop file was there the stop holds, even when the file goes away."""
+def test_a_stop_is_not_forgotten(tmp_path):
+    """Once the node's stop file has existed the stop remains, even if the file disappears."""
     signal = tmp_path / "signal"
     request = StopRequest(signal, None)
     assert not request.requested()
@@ -130,7 +130,7 @@ def test_a_signal_is_heard_and_not_forgotten(tmp_path):
 
 
 def test_an_empty_stop_file_is_no_stop(tmp_path):
-    """The run's stop file is always there: only a line in it is a request."""
+    """The run's stop file always exists: only a line in it is a request."""
     person = tmp_path / "stop"
     person.write_text("\n")
     assert not StopRequest(tmp_path / "signal", person).requested()
@@ -139,7 +139,7 @@ def test_an_empty_stop_file_is_no_stop(tmp_path):
     assert StopRequest(tmp_path / "signal", person).requested()
 
 
-def test_a_fenced_attempt_is_not_resumed_from(tmp_path):
+def test_checkpoints_of_a_fenced_attempt_are_not_resumed(tmp_path):
     """A later attempt's checkpoint is newer than what an earlier attempt published after it."""
     fake_checkpoint(tmp_path, step=90, attempt=1)
     expected = fake_checkpoint(tmp_path, step=70, attempt=2)
@@ -150,7 +150,9 @@ def test_a_fenced_attempt_is_not_resumed_from(tmp_path):
 
 
 def test_a_later_attempts_checkpoints_are_not_pruned(tmp_path):
-    """An attempt that still runs though another has taken over leaves that one's work alone."""
+    """An attempt that still runs although another has taken over leaves that one's checkpoints
+    alone.
+    """
     checkpoints = tmp_path / "checkpoints"
     later = [fake_checkpoint(checkpoints, step=step, attempt=2) for step in (1, 2)]
     fake_checkpoint(checkpoints, step=3, attempt=1)
@@ -161,8 +163,8 @@ def test_a_later_attempts_checkpoints_are_not_pruned(tmp_path):
     assert names(tmp_path) == [*later, own]
 
 
-def test_progress_that_cannot_be_written_is_left_out(tmp_path):
-    """A disk that takes nothing more does not end the training by its progress file."""
+def test_progress_that_cannot_be_written_is_ignored(tmp_path):
+    """A full disk does not end the training through its progress file."""
     progress = Progress(tmp_path / "missing" / "progress")
     progress.update(1, 2, 0.5, None)
     progress.write()
@@ -172,8 +174,8 @@ def test_progress_that_cannot_be_written_is_left_out(tmp_path):
     assert read_record(tmp_path / "progress")["loss"] == "0.5"
 
 
-def test_progress_that_waits_for_its_disk_holds_up_no_step(tmp_path):
-    """Steps go on while a write waits; the last one's progress is what stays."""
+def test_a_blocked_progress_file_delays_no_step(tmp_path):
+    """Steps continue while a write waits; the last step's progress remains."""
     os.mkfifo(tmp_path / ".progress.draft")  # opening it waits for a reader
     progress = Progress(tmp_path / "progress")
     progress._written -= 60

@@ -1,4 +1,4 @@
-"""What a copy of the state is, and how much memory there is for it."""
+"""What a copy of the state contains, and how much memory is available for it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def copied(value: object, buffers: Buffers | None = None) -> tuple[Snapshot, byt
     return snapshot, frozen
 
 
-def test_nothing_that_changes_later_is_in_a_copy():
-    """Tensors and plain objects come back as they were, whatever was done to them in place since."""
+def test_a_copy_does_not_change_with_the_original():
+    """Tensors and plain objects are restored unchanged, whatever was done to them in place since."""
     weight, words = torch.ones(3), ["one"]
     value = OrderedDict(
         weight=weight,
@@ -42,8 +42,8 @@ def test_nothing_that_changes_later_is_in_a_copy():
     assert (thawed["words"], thawed._metadata) == (["one"], {"version": 1})
 
 
-def test_what_shares_memory_still_does():
-    """Views keep their place in the storage that they share, which is copied once."""
+def test_shared_memory_stays_shared_in_a_copy():
+    """Views keep their offset in the storage they share, which is copied once."""
     base = torch.arange(12.0).reshape(3, 4)
     snapshot, frozen = copied({"base": base, "again": base, "column": base[:, 1], "turned": base.T})
     assert len(snapshot.storages()) == 1
@@ -57,7 +57,7 @@ def test_what_shares_memory_still_does():
 
 
 def test_unusual_tensors_are_copied_too():
-    """Empty, sparse, conjugated and half-precision tensors come back as they were."""
+    """Empty, sparse, conjugated and half-precision tensors are restored unchanged."""
     half = torch.tensor([1.5, 2.5], dtype=torch.bfloat16)
     value = [torch.empty(0), torch.eye(2).to_sparse(), torch.tensor([1 + 2j]).conj(), half]
     snapshot, frozen = copied(value)
@@ -69,8 +69,10 @@ def test_unusual_tensors_are_copied_too():
     assert copy.tolist() == [1.5, 2.5]
 
 
-def test_memory_is_taken_once():
-    """A second copy of a state of the same shape goes where the first one was; another shape takes what it lacks."""
+def test_memory_is_allocated_once():
+    """A second copy of a state of the same shape reuses the memory of the first; another shape
+    allocates what is missing.
+    """
     buffers = Buffers()
     first, _ = copied([torch.zeros(1000), torch.zeros(500)], buffers)
     second = Snapshot()
@@ -84,7 +86,7 @@ def test_memory_is_taken_once():
 
 
 def machine(root: Path, available: int, cgroup: str, files: dict[str, str]) -> Path:
-    """Make the files in which a machine tells of its memory, of which so many kB are available."""
+    """Write the files in which a machine reports its memory, with this many kB available."""
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/meminfo").write_text(
         f"MemTotal:       99999999 kB\nMemAvailable:   {available} kB\nHugePages_Total: 0\n"
@@ -121,18 +123,22 @@ JOB_1, JOB_2 = "memory/slurm/uid_7/job_1", "system.slice/slurmstepd.scope/job_1"
     ],
     ids=["no cgroup", "version 1", "version 2", "over the limit"],
 )  # fmt: skip
-def test_the_narrowest_limit_counts(cgroup, files, free, tmp_path):
-    """The job's cgroup limits its steps, whatever its version; clean pages of the file cache are as good as free."""
+def test_the_smallest_limit_counts(cgroup, files, free, tmp_path):
+    """The job's cgroup limits its steps, in either version; clean pages of the file cache count as
+    free.
+    """
     assert free_memory(machine(tmp_path, 4000, cgroup, files)) == free
 
 
-def test_this_machine_tells_how_much_is_free():
-    """The files are where they are looked for, and the answer is of the size of a machine."""
+def test_this_machine_reports_its_free_memory():
+    """The files are at their paths, and the answer has a plausible size."""
     assert 2**24 < (free_memory() or 0) < 2**50
 
 
-def test_the_record_tells_what_a_stop_and_an_interval_need(tmp_path):
-    """A stop may wait for a save and then make its own; an interval goes by how long training stood still."""
+def test_the_record_has_the_facts_for_a_stop_and_an_interval(tmp_path):
+    """A stop may wait for a save and then make its own; an interval depends on how long training
+    paused.
+    """
     saves = Saves(tmp_path / "saves")
     saves.published("one", 1, 30.0)
     assert (saves.last, saves.longest) == (30.0, 30.0)

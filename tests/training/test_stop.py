@@ -1,11 +1,11 @@
-"""Whom a stop's signal reaches: nobody who works for a trainer."""
+"""Which processes a stop's signal reaches: none that works for a training process."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-# As under linuxproc: the process was started to ignore SIGTERM, and all below it are signalled.
+# As under linuxproc: the process was started ignoring SIGTERM, and all its descendants are signalled.
 WORKERS = """
 import multiprocessing, os, signal, sys, time
 from pathlib import Path
@@ -37,11 +37,11 @@ def outcome(signals: str) -> str:
     return done.stdout.strip()
 
 
-def test_a_signal_to_all_leaves_the_workers_of_a_loader_alone() -> None:
-    """They go on giving batches, so that the trainers save the step that they agreed on."""
+def test_a_signal_to_all_leaves_loader_workers_alone() -> None:
+    """They keep providing batches, so that the training processes save the step they agreed on."""
     assert outcome("ignored") == "100 True"
 
 
-def test_nothing_is_changed_where_the_signal_is_not_ignored() -> None:
-    """Under cgroup tracking nobody but the node's shell hears it, and helpers can be ended by it."""
+def test_nothing_changes_if_the_signal_is_not_ignored() -> None:
+    """With cgroup tracking only the node shell receives it, and helpers can be ended by it."""
     assert outcome("not ignored") == "100 False"

@@ -1,4 +1,6 @@
-"""Experiment trackers see one run, however many attempts it took: what they wrote on this machine is read back."""
+"""Experiment trackers show one run, however many attempts it took: the files they wrote on this
+machine are read back.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,10 @@ FIRST, SECOND = (
 )  # the steps of the attempts: saved at 3, crashed at 5
 
 
-def set_by_the_script(run_dir: Path, run_id: str, **given: str) -> dict[str, str]:
-    """What the job script's environment step adds to what the user has set; a name that it has unset is not there."""
+def variables_of_the_script(run_dir: Path, run_id: str, **given: str) -> dict[str, str]:
+    """Return what the job script's environment step adds to the user's variables; a name that it
+    has unset is absent.
+    """
     text = f"run_id=$1 run_dir=$2; continue_trackers; env -0 | grep -zE '^({'|'.join(NAMES)})=' || true"
     command = ["bash", "-c", f"{LOAD}\n{text}", FUNCTIONS, run_id, run_dir]
     done = subprocess.run(
@@ -37,7 +41,7 @@ def set_by_the_script(run_dir: Path, run_id: str, **given: str) -> dict[str, str
 
 
 def environment_of(folder: Path, attempt: str, **more: object) -> dict[str, str]:
-    """The environment of an attempt, with all trackers' files below the run folder."""
+    """Return the environment of an attempt, with all trackers' files below the run folder."""
     run = folder / "tiny-1"
     ours = attempt_of(run, attempt, **more)
     trackers = {
@@ -53,7 +57,7 @@ def environment_of(folder: Path, attempt: str, **more: object) -> dict[str, str]
         for key, value in clean_environment(folder).items()
         if not key.startswith("MLFLOW_")
     }
-    return theirs | trackers | ours | set_by_the_script(run, run.name)
+    return theirs | trackers | ours | variables_of_the_script(run, run.name)
 
 
 def offline_runs(folder: Path) -> list[OfflineRun]:
@@ -69,7 +73,9 @@ def mlflow_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[MlflowCl
 
 @pytest.fixture(scope="module")
 def crashed(tmp_path_factory):
-    """A run of two attempts under `accelerate launch`, its first one crashed two steps behind its checkpoint."""
+    """A run of two attempts under `accelerate launch`, of which the first crashed two steps after
+    its checkpoint.
+    """
     folder = tmp_path_factory.mktemp("crashed")
     words = [
         folder / "tiny-1",
@@ -90,7 +96,9 @@ def crashed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """A Trainer's run of two attempts, the first one stopped; its trackers are told by the environment alone."""
+    """A Trainer's run of two attempts, the first one stopped; only the environment configures its
+    trackers.
+    """
     folder = tmp_path_factory.mktemp("stopped")
     words = [
         "--output_dir",
@@ -116,15 +124,15 @@ def steps(curve: list[tuple[int, float]]) -> list[int]:
     return [step for step, _ in curve]
 
 
-def test_wandb_is_told_the_same_run_in_each_attempt(crashed):
+def test_wandb_continues_the_same_run_in_each_attempt(crashed):
     first, second = offline_runs(crashed)
     assert (first.run.run_id, second.run.run_id) == ("tiny-1", "tiny-1")
-    assert first.run.resume, "wandb sync goes on with a run only where its file says so"
+    assert first.run.resume, "wandb sync continues a run only if its file says so"
     assert second.run.resume
     assert (steps(first.curve("loss")), steps(second.curve("loss"))) == (FIRST, SECOND)
 
 
-def test_tensorboard_shows_one_curve_without_the_steps_that_were_rolled_back(crashed):
+def test_tensorboard_shows_one_curve_without_the_lost_steps(crashed):
     logs = crashed / "tiny-1" / "tiny"
     assert steps(tensorboard_curve(logs, "loss")) == FIRST + SECOND
     shown = tensorboard_shows(crashed / "tiny-1")
@@ -139,7 +147,7 @@ def test_tensorboard_has_the_hyperparameters_of_a_run_once(crashed):
     assert len(list((crashed / "tiny-1" / "tiny").glob("*/hparams.yml"))) == 1
 
 
-def test_mlflow_has_one_run_with_the_parameters_of_its_first_attempt(crashed, monkeypatch):
+def test_mlflow_has_one_run_with_the_first_attempts_parameters(crashed, monkeypatch):
     client, (run,) = mlflow_runs(crashed, monkeypatch)
     history = client.get_metric_history(run.info.run_id, "loss")
     assert sorted(metric.step for metric in history) == sorted(FIRST + SECOND)
@@ -148,7 +156,7 @@ def test_mlflow_has_one_run_with_the_parameters_of_its_first_attempt(crashed, mo
 
 
 @pytest.mark.skipif(not AIM, reason="aim is not installed; it has no wheels for Python 3.13")
-def test_aim_has_one_run_in_which_the_later_value_of_a_step_counts(crashed):
+def test_aim_has_one_run_in_which_the_last_value_of_a_step_counts(crashed):
     text = """
 import sys
 from aim import Repo
@@ -166,7 +174,7 @@ print(run["hparams"]["attempt"], len(list(metric.values.values())))
 
 
 @pytest.mark.extended
-def test_trainers_trackers_go_on_by_the_environment(stopped, monkeypatch):
+def test_trainers_trackers_continue_by_the_environment(stopped, monkeypatch):
     first, second = offline_runs(stopped)
     assert (first.run.run_id, second.run.run_id) == ("tiny-1", "tiny-1")
     curves = [[step for _, step in run.curve("train/global_step")] for run in (first, second)]
@@ -187,32 +195,32 @@ def test_trainers_trackers_go_on_by_the_environment(stopped, monkeypatch):
 
 
 def test_the_job_script_names_the_run_to_trackers(tmp_path):
-    set_here = set_by_the_script(tmp_path, "tiny-20261121-060228-9786")
+    set_here = variables_of_the_script(tmp_path, "tiny-20261121-060228-9786")
     assert set_here == {
         "WANDB_RUN_ID": "tiny-20261121-060228-9786",
         "WANDB_RESUME": "allow",
         "TENSORBOARD_LOGGING_DIR": f"{tmp_path}/tensorboard",
     }
     (tmp_path / "trackers").write_text("wandb=other\nmlflow=0123\n")
-    assert set_by_the_script(tmp_path, "tiny-1_3") == {
+    assert variables_of_the_script(tmp_path, "tiny-1_3") == {
         **set_here,
         "WANDB_RUN_ID": "tiny-1_3",
         "MLFLOW_RUN_ID": "0123",
     }
-    assert set_by_the_script(tmp_path, "a: b/c'%")["WANDB_RUN_ID"] == "a--b-c--"
+    assert variables_of_the_script(tmp_path, "a: b/c'%")["WANDB_RUN_ID"] == "a--b-c--"
 
 
-def test_what_the_user_sets_for_trackers_stays(tmp_path):
+def test_the_users_tracker_settings_are_kept(tmp_path):
     (tmp_path / "trackers").write_text("mlflow=0123\n")
     theirs = {name: f"my {name}" for name in NAMES}
-    assert set_by_the_script(tmp_path, "tiny-1", **theirs) == theirs
-    assert set_by_the_script(tmp_path, "tiny-1", **dict.fromkeys(NAMES, "")) == {}
-    mine = set_by_the_script(tmp_path, "tiny-1", WANDB_RUN_ID="mine")
+    assert variables_of_the_script(tmp_path, "tiny-1", **theirs) == theirs
+    assert variables_of_the_script(tmp_path, "tiny-1", **dict.fromkeys(NAMES, "")) == {}
+    mine = variables_of_the_script(tmp_path, "tiny-1", WANDB_RUN_ID="mine")
     assert (mine["WANDB_RUN_ID"], mine["WANDB_RESUME"]) == ("mine", "allow")
     assert said('unset HOME; set_default HOME /root; printf %s "$HOME"') == "/root"
 
 
-def test_a_run_that_the_script_names_goes_before_the_record():
+def test_a_run_named_by_the_script_has_precedence():
     known = {"wandb": "a", "mlflow": "b", "aim": "c", "tensorboard": "d"}
     assert run_arguments("wandb", known, {"tags": ["x"]}) == {
         "id": "a",

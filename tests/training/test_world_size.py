@@ -1,4 +1,5 @@
-"""A training that goes on with another number of processes: the same steps, learning rates and losses.
+"""A training that continues with another number of processes: the same steps, learning rates and
+losses.
 
 Budget: 2 minutes alone on two cores. tests/slurm/test_elastic.py has the nodes.
 """
@@ -29,33 +30,33 @@ from tests.training_scripts.strategies import Strategy, start_ranks
 
 ELASTIC = Path(__file__).parents[1] / "training_scripts" / "elastic_loop.py"
 TOLERANCE = 1e-5  # relative; fp32 sums in another order, over 16 steps
-CHAIN = [(2, 2), (1, 8), (2, 10), (4, None)]  # processes, and the step at which a stop is asked
+CHAIN = [(2, 2), (1, 8), (2, 10), (4, None)]  # processes, and the step at which a stop is requested
 STEPS = 16
 DDP = Strategy()
 
 SHARED_OUT = [
-    # saved by processes x accumulation, asked then -> processes, asked now: accumulated now
+    # saved by processes x accumulation, requested then -> processes, requested now: accumulated now
     ((4, 1, 1), 2, 1, 2),
     ((4, 1, 1), 1, 1, 4),
     ((2, 2, 1), 4, 1, 1),
     ((2, 2, 1), 2, 1, 2),
     ((3, 4, 4), 2, 4, 6),
     ((3, 4, 4), 12, 4, 1),
-    ((2, 4, 4), 2, 8, 8),  # as many processes: what somebody changes is what he gets
-    ((4, 1, 1), 2, 2, 2),  # he has done the sum himself
+    ((2, 4, 4), 2, 8, 8),  # as many processes: a changed accumulation is used
+    ((4, 1, 1), 2, 2, 2),  # the user has adapted it already
 ]
 
 
-@pytest.mark.parametrize(("saved", "processes", "asked", "expected"), SHARED_OUT)
-def test_a_step_takes_the_same_batches(
-    saved: tuple[int, int, int], processes: int, asked: int, expected: int
+@pytest.mark.parametrize(("saved", "processes", "requested", "expected"), SHARED_OUT)
+def test_a_step_uses_the_same_batches(
+    saved: tuple[int, int, int], processes: int, requested: int, expected: int
 ) -> None:
-    """Processes times accumulation stays what it was, unless the processes did, and somebody wants another."""
-    assert accumulation_for(Share(*saved), processes, asked, "step-1") == expected
+    """Processes times accumulation stays the same, unless only the accumulation is changed."""
+    assert accumulation_for(Share(*saved), processes, requested, "step-1") == expected
 
 
 @pytest.mark.parametrize(
-    ("saved", "processes", "asked", "said"),
+    ("saved", "processes", "requested", "message"),
     [
         (
             (4, 1, 1),
@@ -68,13 +69,13 @@ def test_a_step_takes_the_same_batches(
         ((4, 2, 2), 2, 3, "this attempt requests 6 (2 x 3)"),
     ],
 )
-def test_what_cannot_be_shared_is_refused_with_numbers(
-    saved: tuple[int, int, int], processes: int, asked: int, said: str
+def test_numbers_that_cannot_be_shared_are_refused(
+    saved: tuple[int, int, int], processes: int, requested: int, message: str
 ) -> None:
-    """Whoever asks for a number that does not do is told those that would."""
+    """The error lists the numbers that can."""
     with pytest.raises(TrainingError) as refused:
-        accumulation_for(Share(*saved), processes, asked, "step-1")
-    assert said in str(refused.value)
+        accumulation_for(Share(*saved), processes, requested, "step-1")
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -88,15 +89,17 @@ def test_what_cannot_be_shared_is_refused_with_numbers(
         (7, 2, 2, 7),
     ],
 )
-def test_the_place_in_an_epoch_is_a_number_of_steps(
+def test_the_position_in_an_epoch_is_a_number_of_steps(
     batch: int, saved: int, now: int, expected: int
 ) -> None:
-    """As many steps are taken from an epoch; what is no whole number of them is its end."""
+    """As many steps of an epoch are done; a fraction of a step is its end."""
     assert batch_for(batch, saved, now) == expected
 
 
-def test_the_speeds_of_the_three_habits() -> None:
-    """A script that multiplies its total by the processes, one that does not, and one that counts its own batches."""
+def test_the_schedules_of_three_kinds_of_scripts() -> None:
+    """A script that multiplies its total by the processes, one that does not, and one that counts
+    its own batches.
+    """
     assert candidate_speeds(4, 4, 2) == [2, 4, 8]
     assert candidate_speeds(4, 2, 4) == [4, 2]
     assert candidate_speeds(4, 2, 3) == [3, 4]
@@ -109,7 +112,7 @@ CASES: dict[str, dict[str, Any]] = {
     "scaled": {},
     "unscaled": {"schedule": "unscaled", "late": True},
     "sequence": {"schedule": "sequence", "dispatch": True},
-    "tail": {"samples": 60},  # the last step of an epoch takes half as many batches
+    "tail": {"samples": 60},  # the last step of an epoch uses half as many batches
 }
 WHOLE = {"scaled": "scaled", "unscaled": "scaled", "sequence": "sequence", "tail": "tail"}
 LINKS = {name: [*CHAIN[:2], (2, None)] if name == "tail" else CHAIN for name in CASES}
@@ -142,7 +145,7 @@ def plan(folder: Path, attempt: int, at: int | None, **words: Any) -> dict[str, 
 
 def launch(plans: list[dict[str, Any]], processes: int, root: Path, environment: Mapping[str, str],
            strategy: Strategy = DDP) -> str:  # fmt: skip
-    """Run some attempts, each in a world of so many processes, and return what they said."""
+    """Run some attempts, each in a world of this many processes, and return their output."""
     for one, port in zip(plans, free_ports(len(plans)), strict=True):
         one["port"] = port
     path = root / f"plan-{processes}-{len(list(root.glob('plan-*')))}.json"
@@ -160,7 +163,9 @@ def launch(plans: list[dict[str, Any]], processes: int, root: Path, environment:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of all trainings over DDP: whole ones on two processes, and those that change their number."""
+    """The folder of all trainings with DDP: uninterrupted ones on two processes, and those that
+    change their number.
+    """
     root = tmp_path_factory.mktemp("worlds")
     environment = clean_environment(root)
     for link, (processes, _) in enumerate(CHAIN, 1):
@@ -175,12 +180,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ]
         if link == 2:
             plans += refused(root)
-        (root / f"said-{link}").write_text(launch(plans, processes, root, environment))
+        (root / f"output-{link}").write_text(launch(plans, processes, root, environment))
     return root
 
 
 def refused(root: Path) -> list[dict[str, Any]]:
-    """Plan attempts that cannot go on from what the first link of `scaled` has saved."""
+    """Plan attempts that cannot continue from what the first link of `scaled` has saved."""
     for name in REFUSED:
         shutil.copytree(root / "scaled", root / name)
     (saved,) = (root / "shorter" / "checkpoints").iterdir()
@@ -210,12 +215,13 @@ def close(one: float, other: float) -> bool:
 
 @pytest.mark.parametrize("name", CASES)
 def test_steps_rates_and_losses_are_those_of_two_processes(root: Path, name: str) -> None:
-    """Two processes, one, two and four train the same samples at each step, each once, at the same learning rate, and
-    with the losses of two that were never stopped."""
+    """Two processes, one, two and four train the same samples at each step, each once, at the same
+    learning rate, and with the losses of two that were never stopped.
+    """
     whole, parts = trained(root / f"{WHOLE[name]}-whole"), trained(root / name)
     assert list(whole) == list(range(STEPS)), (root / "said-1").read_text()
     assert list(parts) == list(whole), [
-        (root / f"said-{link}").read_text() for link in (1, 2, 3, 4)
+        (root / f"output-{link}").read_text() for link in (1, 2, 3, 4)
     ]
     assert [step[2] for step in parts.values()] == [step[2] for step in whole.values()]
     assert all(close(parts[step][0], whole[step][0]) for step in whole)
@@ -231,26 +237,26 @@ def test_steps_rates_and_losses_are_those_of_two_processes(root: Path, name: str
     ],
     ids=["zero2", "zero3", "fsdp2"],
 )
-def test_shared_states_are_shared_out_anew(
+def test_partitioned_states_are_repartitioned(
     root: Path, tmp_path: Path, strategy: Strategy, chain: tuple[int, ...]
 ) -> None:
-    """ZeRO and FSDP2, where each rank saves a part, train what two processes of DDP train."""
-    said = []
+    """ZeRO and FSDP2, where each rank saves a part, train the same as two processes of DDP."""
+    outputs = []
     for link, processes in enumerate(chain, 1):
         at = (2, 8)[link - 1] if link < len(chain) else None
         one = plan(
             tmp_path / "run", link, at, accumulation=4 // processes if link == 1 else 4 // chain[0]
         )
-        said.append(launch([one], processes, tmp_path, clean_environment(tmp_path), strategy))
+        outputs.append(launch([one], processes, tmp_path, clean_environment(tmp_path), strategy))
     whole, parts = trained(root / "scaled-whole"), trained(tmp_path / "run")
-    assert list(parts) == list(whole), "\n".join(said)
+    assert list(parts) == list(whole), "\n".join(outputs)
     assert [step[2] for step in parts.values()] == [step[2] for step in whole.values()]
     assert all(close(parts[step][0], whole[step][0]) for step in whole)
     assert all(close(parts[step][1], whole[step][1]) for step in whole)
 
 
-def test_a_checkpoint_says_how_its_step_was_shared(root: Path) -> None:
-    """The manifests tell the processes, the accumulation that was asked and the one that was had."""
+def test_a_checkpoint_records_how_its_step_was_shared(root: Path) -> None:
+    """The manifests have the processes, the requested accumulation and the actual one."""
     saved = [manifest(root / "scaled", name) for name in names(root / "scaled")]
     sharing: list[Any] = [one["sharing"] for one in saved]
     assert [one["world_size"] for one in saved] == [2, 1, 2]
@@ -270,8 +276,10 @@ def test_a_checkpoint_says_how_its_step_was_shared(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_would_train_something_else_is_refused(root: Path, name: str) -> None:
-    """Other batches, another number of steps an epoch, or a learning rate that nobody can keep: not one step is made."""
+def test_a_change_that_would_train_differently_is_refused(root: Path, name: str) -> None:
+    """Other batches, another number of steps per epoch, or a learning rate that cannot be kept: not
+    one step is trained.
+    """
     assert REFUSED[name][1] in (root / "said-2").read_text()
     (saved,) = names(root / name)
     assert max(trained(root / name)) + 1 == manifest(root / name, saved)["step"]

@@ -1,4 +1,5 @@
-"""Checkpoints under DeepSpeed, where each rank writes and loads a part: on two CPU processes, without Slurm.
+"""Checkpoints with DeepSpeed, where each rank writes and loads a part: on two CPU processes,
+without Slurm.
 
 Budget: 1 1/2 minutes. tests/slurm/test_strategies.py has the stops, and the nodes.
 """
@@ -20,7 +21,7 @@ from tests.training_scripts.strategies import Strategy, start_ranks
 ZERO = EXAMPLE.with_name("deepspeed_training.py")
 TRAINER = EXAMPLE.with_name("train_with_trainer.py")
 WEIGHTS = 271_873  # of ZERO's model with --width 512
-# A rank's part of the optimizer has 6 bytes for each weight, the model 4: only the parts are too large.
+# A rank's part of the optimizer has 6 bytes per weight, the model 4: only the parts are too large.
 LIMIT = 5 * WEIGHTS
 
 
@@ -31,7 +32,7 @@ def clean(tmp_path: Path) -> dict[str, str]:
 
 @contextmanager
 def files_no_larger_than(size: int) -> Iterator[None]:
-    """Lets what is started now write no larger files, which looks as a full disk does."""
+    """Limit the size of files that processes started now can write, which looks like a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -42,7 +43,7 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 
 def steps(ended: Ended) -> list[int]:
     assert ended.code == 0, ended.output
-    # what another rank prints may follow on the same line
+    # another rank's output may follow on the same line
     lines = [
         json.JSONDecoder().raw_decode(line)[0]
         for line in ended.output.splitlines()
@@ -52,10 +53,12 @@ def steps(ended: Ended) -> list[int]:
 
 
 @pytest.mark.extended
-def test_a_part_that_the_disk_refuses_costs_the_checkpoint_and_no_more(
+def test_a_part_that_does_not_fit_costs_only_the_checkpoint(
     tmp_path: Path, clean: dict[str, str]
 ) -> None:
-    """Where the optimizer's parts do not fit, no rank waits for another, it is said, and all steps are trained."""
+    """If the optimizer's parts do not fit, no rank waits for another, the failure is logged, and
+    all steps are trained.
+    """
     words = ["--output_dir", tmp_path / "output", "--width", 512]
     with files_no_larger_than(LIMIT):
         launch = start_ranks(Strategy(2), ZERO, *words, environment=clean, log=tmp_path / "log")
@@ -72,7 +75,9 @@ def test_a_part_that_the_disk_refuses_costs_the_checkpoint_and_no_more(
 
 @pytest.mark.extended
 def test_another_number_of_processes_is_refused(tmp_path: Path, clean: dict[str, str]) -> None:
-    """What two processes saved is not shared out among three, which are told what would do; DeepSpeed is not asked."""
+    """Three processes cannot resume what two have saved; the error names the possible numbers, and
+    DeepSpeed is not called.
+    """
     words = ["--output_dir", tmp_path / "output", "--num_train_epochs", 1]
     first = start_ranks(Strategy(3), ZERO, *words, environment=clean, log=tmp_path / "log").wait()
     assert steps(first) == list(range(1, 17))
@@ -87,8 +92,10 @@ def test_another_number_of_processes_is_refused(tmp_path: Path, clean: dict[str,
     assert "run with one of these numbers of processes: 1, 2; or" in ended.output
 
 
-def test_a_damaged_part_of_one_rank_is_found(tmp_path: Path, clean: dict[str, str]) -> None:
-    """A flipped byte in the second rank's part makes the run begin again, rather than go on from a wrong state."""
+def test_a_corrupt_part_of_one_rank_is_detected(tmp_path: Path, clean: dict[str, str]) -> None:
+    """After a flipped byte in the second rank's part the run restarts rather than resume from a
+    wrong state.
+    """
     words = ["--output_dir", tmp_path / "output", "--num_train_epochs", 1]
     start_ranks(Strategy(1), ZERO, *words, environment=clean, log=tmp_path / "log").wait()
     (part,) = (tmp_path / "output" / "checkpoints").glob(
@@ -108,7 +115,9 @@ def test_a_damaged_part_of_one_rank_is_found(tmp_path: Path, clean: dict[str, st
 
 @pytest.mark.extended
 def test_a_trainer_resumes_under_zero(tmp_path: Path, clean: dict[str, str]) -> None:
-    """transformers.Trainer under ZeRO-3 seals its checkpoints, goes on from one, and ends with the same model."""
+    """transformers.Trainer with ZeRO-3 seals its checkpoints, resumes from one, and ends with the
+    same model.
+    """
     output, models = tmp_path / "output", []
     words = [
         "--output_dir",
@@ -126,7 +135,7 @@ def test_a_trainer_resumes_under_zero(tmp_path: Path, clean: dict[str, str]) -> 
     words += [
         "--ddp_backend",
         "gloo",
-    ]  # TrainingArguments begin anew with Accelerate's state: it must be said there
+    ]  # TrainingArguments reset Accelerate's state: it must be set there
     for log in ("first", "second"):
         launch = start_ranks(
             Strategy(3), TRAINER, *words, environment=clean | {"BACKEND": ""}, log=tmp_path / log

@@ -54,8 +54,8 @@ def test_given_arguments_override_defaults():
     script = parsed(
         "add('--rate', default=1)\nadd('-n', '--number', default=2)\nadd('--zero', default=3)\n"
     )
-    given = {"rate": None, "n": "5", "zero": "0", "flag": True, "other": False}
-    assert script.arguments(given) == {"rate": "1", "n": "5", "zero": "0", "flag": True}
+    passed = {"rate": None, "n": "5", "zero": "0", "flag": True, "other": False}
+    assert script.arguments(passed) == {"rate": "1", "n": "5", "zero": "0", "flag": True}
 
 
 def test_required_arguments_are_named_as_typed():

@@ -1,10 +1,12 @@
-"""Train while checkpoints are written; `--plain FOLDER` saves the state of step 2 with Accelerate alone beside it.
+"""Train while checkpoints are written; `--plain FOLDER` also saves the state of step 2 with
+Accelerate alone.
 
-The thread that writes the checkpoint of step `--hold STEP` is held at its first file, on every rank, until it is
-released: so what it writes is a copy, or else of a later step. `--at STEP WORDS` does something when a step is done:
-`release`; `release_soon`, when the training waits; `landed`: wait for a save under way; `limit RANK BYTES`, beyond which no
-file of a rank may grow, as under a quota; `unlimit`; `memory BYTES` that may still be taken; `stop`; `break`: the writing
-thread has a bug; `crash`; `die` by SIGKILL. Each rank writes how it ended to rank-<n>.json.
+The thread that writes the checkpoint of step `--hold STEP` waits before its first file, on every
+rank, until it is released, so it must write a copy, or it writes a later step. `--at STEP WORDS`
+does something when a step is done: `release`; `release_soon`, when the training waits; `landed`:
+wait for a running save; `limit RANK BYTES`, the largest size of a rank's files, as under a quota;
+`unlimit`; `memory BYTES` that are still available; `stop`; `break`: the writing thread has a bug;
+`crash`; `die` by SIGKILL. Each rank writes how it ended to rank-<n>.json.
 """
 
 import argparse
@@ -33,7 +35,7 @@ WRITERS = (
 
 
 class Block(torch.nn.Module):
-    """What FSDP wraps."""
+    """A block that FSDP wraps."""
 
     def __init__(self, width):
         super().__init__()
@@ -101,7 +103,7 @@ def happen(accelerator, run, what, *words):
     elif what == "break":
         os.environ["BROKEN"] = "1"
     elif what == "crash":
-        raise ArithmeticError("the loss is no number")
+        raise ArithmeticError("the loss is not a number")
     elif what == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     else:
@@ -120,9 +122,9 @@ def limit(rank, what, *numbers):
 
 def train(args, accelerator, run, model, optimizer, loader, counter):
     position = run.resume()
-    told = {"began": position.step, "count": counter.state["count"].tolist(), "stopped": False}
+    result = {"began": position.step, "count": counter.state["count"].tolist(), "stopped": False}
     batches = iter(loader)
-    while position.step < args.steps and not told["stopped"]:
+    while position.step < args.steps and not result["stopped"]:
         (x,) = next(batches)
         accelerator.backward(model(x).square().mean())
         optimizer.step()
@@ -134,10 +136,10 @@ def train(args, accelerator, run, model, optimizer, loader, counter):
         for step, *words in args.at:
             if int(step) == position.step:
                 happen(accelerator, run, *words)
-        told["stopped"] = run.step_done(position, total=args.steps, samples=1)
-    if not told["stopped"]:
+        result["stopped"] = run.step_done(position, total=args.steps, samples=1)
+    if not result["stopped"]:
         run.finish(position)
-    return {**told, "ended": position.step}
+    return {**result, "ended": position.step}
 
 
 def main():
@@ -159,9 +161,9 @@ def main():
     accelerator.register_save_state_pre_hook(
         lambda *found: torch.save(found[0][0].training, Path(found[2], "hook"))
     )
-    told = train(args, accelerator, run, model, optimizer, loader, counter)
+    result = train(args, accelerator, run, model, optimizer, loader, counter)
     (args.folder / f"rank-{accelerator.process_index}.json").write_text(
-        json.dumps(told), encoding="utf-8"
+        json.dumps(result), encoding="utf-8"
     )
     accelerator.end_training()
 

@@ -1,6 +1,7 @@
-"""Train one tiny layer for some steps; each rank writes what TrainingRun told it to rank-<n>.json.
+"""Train one tiny layer for some steps; each rank writes what it read from TrainingRun to
+rank-<n>.json.
 
-`{rank}` in CLUSTERRUN_STOP_FILE becomes the rank, as if each rank were on a node of its own.
+`{rank}` in CLUSTERRUN_STOP_FILE becomes the rank, as if each rank were on another node.
 """
 
 import argparse
@@ -48,8 +49,8 @@ def main():
         stopped = run.step_done(position, total=args.steps, loss=loss, samples=1)
     if not stopped:
         run.finish(position)
-    told = {"began": began, "ended": position.step, "stopped": stopped}
-    (args.folder / f"rank-{rank}.json").write_text(json.dumps(told), encoding="utf-8")
+    result = {"began": began, "ended": position.step, "stopped": stopped}
+    (args.folder / f"rank-{rank}.json").write_text(json.dumps(result), encoding="utf-8")
     accelerator.end_training()
 
 

@@ -1,7 +1,8 @@
-"""Counts, and speaks the protocol of a run: a training without torch, for tests of what is around it.
+"""A training without torch that counts and follows the protocol of a run, for tests of everything
+around it.
 
-`counted` in the run's folder is the training: a line `attempt step` for each step. With a file `crash` there it crashes,
-with a file `fast` it does not wait. The argument is the last step.
+`counted` in the run's folder is the training: a line `attempt step` for each step. With a file
+`crash` there it crashes, with a file `fast` it does not wait. The argument is the last step.
 """
 
 import os

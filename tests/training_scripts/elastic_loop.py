@@ -1,8 +1,10 @@
-"""A loop for trainings that change their number of processes; without dropout, so that their losses can be compared.
+"""A loop for trainings that change their number of processes; without dropout, so that their losses
+can be compared.
 
-Run as plain_loop.py is, over any number of ranks. `schedule` says how the script counts its scheduler's total,
-`samples` how many there are; each optimizer step's learning rate and each batch's samples and loss are written down.
-A plan of one attempt runs in this process, where the ranks have met already.
+Run like plain_loop.py, over any number of ranks. `schedule` is how the script counts its
+scheduler's total, `samples` their number; each optimizer step's learning rate and each batch's
+samples and loss are recorded. A plan of one attempt runs in this process, where the ranks have
+already met.
 """
 
 import json
@@ -24,7 +26,7 @@ EPOCHS, STEPS = 2, 16
 
 
 class Block(torch.nn.Module):
-    """What FSDP wraps."""
+    """A block that FSDP wraps."""
 
     def __init__(self, width):
         super().__init__()
@@ -42,13 +44,13 @@ class Plan(plain_loop.Plan):
     samples: int = 64
     size: int = 2  # of a batch
     split: bool = False
-    late: bool = False  # TrainingRun is made last
+    late: bool = False  # TrainingRun is created last
 
 
 def schedule(kind, optimizer, accelerator):
     processes = accelerator.num_processes
     total = STEPS * processes if kind in {"scaled", "cosine"} else 2 * STEPS
-    if kind == "other":  # nobody can tell what it means
+    if kind == "other":  # its meaning is unknown
         total = STEPS * processes + (processes - 2)
 
     def linear(step):

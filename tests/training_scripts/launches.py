@@ -1,4 +1,4 @@
-"""Launch training scripts as a job script would, and read what they left behind."""
+"""Launch training scripts like a job script, and read what they left behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLE = ROOT / "examples" / "train_causal_lm.py"
 COUNT_STEPS = Path(__file__).parent / "count_steps.py"
 PLAIN_LOOP = Path(__file__).parent / "plain_loop.py"
 QUICK_START = Path(__file__).parent / "quick_start"
-PATIENCE = 300.0  # seconds; alone a launch takes ten, beside all other tests it took 122
+PATIENCE = 300.0  # seconds; alone a launch takes ten, together with all other tests it took 122
 
 
 def clean_environment(hf_home: Path) -> dict[str, str]:
@@ -52,7 +52,9 @@ def attempt_of(folder: Path, attempt: str = "0001", **more: object) -> dict[str,
 
 
 def quick_start(variables: Mapping[str, object]) -> dict[str, object]:
-    """Add what lets `accelerate launch` start in a third of the CPU time (quick_start/sitecustomize.py)."""
+    """Add the variables with which `accelerate launch` starts in a third of the CPU time
+    (quick_start/sitecustomize.py).
+    """
     paths = [str(QUICK_START), str(variables.get("PYTHONPATH", ""))]
     return {**variables, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
@@ -67,7 +69,7 @@ class Ended:
 
 @dataclass
 class Launch:
-    """A launch under way, its output in a file."""
+    """A running launch, with its output in a file."""
 
     process: subprocess.Popen[bytes] | WarmProcess
     log: Path
@@ -103,7 +105,9 @@ def start_two(script: Path, *arguments: object, environment: dict[str, str], log
 def start_two_nodes(
     script: Path, *arguments: object, environment: dict[str, str], log: Path
 ) -> list[Launch]:
-    """Start a script as two launchers with a process each, as on two nodes; the second's output goes beside `log`."""
+    """Start a script as two launchers with a process each, as on two nodes; the second's output
+    goes next to `log`.
+    """
     port, logs = free_port(), [log, log.with_suffix(".second")]
     return [
         accelerate_launch([*node_words("2", rank, port), str(script), *map(str, arguments)],
@@ -113,7 +117,7 @@ def start_two_nodes(
 
 
 def node_words(machines: str, rank: int, port: int) -> list[str]:
-    """The options of `accelerate launch` for two CPU processes on one or two nodes."""
+    """Return the options of `accelerate launch` for two CPU processes on one or two nodes."""
     words = f"--multi_gpu --num_machines {machines} --machine_rank {rank} --num_processes 2 --mixed_precision no"
     return f"{words} --dynamo_backend no --main_process_ip 127.0.0.1 --main_process_port {port}".split()
 
@@ -136,7 +140,7 @@ def real_accelerate_launch(words: list[str], *, environment: dict[str, str], log
 
 
 def is_heavy(script: Path) -> bool:
-    """Whether a script imports transformers."""
+    """Return whether a script imports transformers."""
     return "transformers" in script.read_text()
 
 
@@ -158,7 +162,7 @@ def fake_checkpoint(folder: Path, step: int, attempt: int) -> str:
     return path.name
 
 
-def told(folder: Path, rank: int = 0) -> dict[str, object]:
+def result_of_rank(folder: Path, rank: int = 0) -> dict[str, object]:
     return json.loads((folder / f"rank-{rank}.json").read_text())
 
 

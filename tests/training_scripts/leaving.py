@@ -1,8 +1,9 @@
-"""Run a training script, and leave without the end of the interpreter: `leaving.py SCRIPT WORD...`.
+"""Run a training script, and exit without the end of the interpreter: `leaving.py SCRIPT WORD...`.
 
-While the interpreter shuts down, a thread of gloo that frees a tensor of Python's aborts the process ("terminate called
-without an active exception", about one launch in eighty). Nothing of the training is left to do then. A job script reads
-in the trainer's marker that the training was over; a test that launches without one sees only the exit code.
+While the interpreter shuts down, a thread of gloo that frees a tensor of Python's aborts the
+process ("terminate called without an active exception", about one launch in eighty). The training
+is over by then. A job script reads that in the marker; a test that launches without one sees only
+the exit code.
 """
 
 import atexit
@@ -14,7 +15,7 @@ from pathlib import Path
 
 
 def run_script(argv):
-    """Run a script as `python SCRIPT WORD...` does, and return its exit code."""
+    """Run a script like `python SCRIPT WORD...`, and return its exit code."""
     sys.argv = list(argv)
     sys.path[0] = str(Path(argv[0]).resolve().parent)
     main = types.ModuleType("__main__")
@@ -36,7 +37,7 @@ def run_script(argv):
 
 
 def leave(code):
-    """End this process as Python does, up to the interpreter's own end."""
+    """End this process like Python, but without the interpreter's own end."""
     threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()

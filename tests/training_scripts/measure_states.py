@@ -1,8 +1,10 @@
-"""Train two steps on each CPU process, and write what weights, gradients and optimizer states occupy on it, in bytes.
+"""Train two steps on each CPU process, and write how many bytes weights, gradients and optimizer
+states occupy on it.
 
-`measure_states.py FOLDER STRATEGY PRECISION`: ddp, zero1, zero2, zero3 or fsdp; `no` or `bf16`. Each rank writes
-FOLDER/rank-<rank>.json. Every tensor's storage counts once, whatever names it; gradients are counted between the
-backward pass and the step, and the optimizer after its first step, which makes Adam's states.
+`measure_states.py FOLDER STRATEGY PRECISION`: ddp, zero1, zero2, zero3 or fsdp; `no` or `bf16`.
+Each rank writes FOLDER/rank-<rank>.json. Every tensor's storage counts once, however many names it
+has; gradients are counted between the backward pass and the step, and the optimizer after its first
+step, which creates Adam's states.
 """
 
 import json
@@ -37,7 +39,7 @@ def main(folder, strategy, precision):
     (Path(folder) / f"rank-{rank}.json").write_text(text)
     os._exit(
         0
-    )  # on a busy machine gloo's threads abort now and then at the interpreter's end, or hang in its own
+    )  # on a busy machine gloo's threads sometimes abort at the interpreter's end, or hang
 
 
 def prepared(strategy, precision):
@@ -96,7 +98,7 @@ def zero_bytes(engine):
 
 
 def tensors(value):
-    """Return the tensors of one value or more that holds some element, however deep."""
+    """Return the tensors with one or more values that hold any element, at any depth."""
     if isinstance(value, DTensor):
         value = value.to_local()
     if isinstance(value, torch.Tensor):

@@ -1,8 +1,10 @@
-"""Runs the training script that SCRIPT names on CPU ranks, also under DeepSpeed and FSDP, as nobody but a test does.
+"""Runs the training script that SCRIPT names on CPU ranks, also with DeepSpeed and FSDP, as only
+tests do.
 
-Accelerate knows the backend of every GPU, and gloo for CPUs under DDP. For DeepSpeed on CPUs it knows none, and each
-process would train alone: BACKEND says it, before the script's own Accelerator is made. FSDP it only lets train
-where there are GPUs; PyTorch's would also train here, so the ranks are called what has GPUs, with CPUs as devices.
+Accelerate knows the backend of every GPU, and gloo for CPUs with DDP. For DeepSpeed on CPUs it
+knows none, and each process would train alone: BACKEND sets it, before the script's own Accelerator
+is created. It allows FSDP only on GPUs; PyTorch's also trains on CPUs, so the ranks pretend to have
+GPUs, with CPUs as devices.
 """
 
 import os
@@ -13,7 +15,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType
 
-sys.path.append(str(Path(__file__).parent))  # also where another script has run this one
+sys.path.append(str(Path(__file__).parent))  # also if another script has run this one
 from leaving import leave, run_script
 
 if os.environ.get("DS_ACCELERATOR") == "cpu":

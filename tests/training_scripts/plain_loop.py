@@ -1,8 +1,10 @@
-"""A plain Accelerate loop with clusterrun's five lines, run attempt after attempt in children of one warm process.
+"""A plain Accelerate loop with clusterrun's five lines, run attempt after attempt in children of
+one warm process.
 
-The plan is a JSON list of attempts. Each has its `folder`, `environment`, a `port` for rank 0, options of the script,
-and what happens to it: rank `rank`'s node hears a signal at optimizer step `at` (`step`), in the evaluation amid the
-epoch at that step (`amid`), behind that epoch (`behind`) or before training (`before`); or the rank dies (`die`).
+The plan is a JSON list of attempts. Each has its `folder`, `environment`, a `port` for rank 0,
+options of the script, and its event: rank `rank`'s node receives a signal at optimizer step `at`
+(`step`), in the evaluation during the epoch at that step (`in_epoch`), after that epoch (`after_epoch`) or
+before training (`before`); or the rank dies (`die`).
 """
 
 import hashlib
@@ -14,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-import torch._dynamo  # an optimizer imports it, which each attempt would do anew
+import torch._dynamo  # an optimizer imports it, which each attempt would repeat
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import set_seed
 from torch.utils.data import DataLoader, TensorDataset
@@ -37,14 +39,16 @@ class Plan:
     environment: dict[str, str] = field(default_factory=dict)
     every: str | None = None
     max_steps: int = 10**9
-    epoch_steps: int = 10**9  # leave an epoch after so many
+    epoch_steps: int = 10**9  # leave an epoch after this many
     uneven: bool = False  # the ranks' evaluations have different lengths
     first: bool = False  # evaluate before training, too
     dispatch: bool | None = None  # rank 0 reads the batches of all
-    seedable: bool = True  # an epoch's order follows from its number; else torch's sampler draws it
+    seedable: bool = (
+        True  # an epoch's order follows from its number; otherwise torch's sampler draws it
+    )
 
     def happen(self, event, at):
-        """Let a signal be heard on this rank's node, or let the rank die, if that is planned for now."""
+        """Send a signal to this rank's node, or kill the rank, if that is planned for now."""
         if self.rank == RANK and at == self.at:
             if event == self.event:
                 Path(os.environ["CLUSTERRUN_STOP_FILE"]).touch()
@@ -70,7 +74,7 @@ def evaluate(run, model, loader, plan, event, at):
         for x, y in run.evaluation(loader):
             losses.append(
                 (model(x) - y + torch.rand(1)).square().mean()
-            )  # draws, as a generation would
+            )  # draws random numbers, as a generation would
             plan.happen(event, at)
     model.train()
     plan.note("evaluations", event, at, torch.stack(losses).mean().item())
@@ -112,10 +116,10 @@ def train(plan):
             if accelerator.sync_gradients:
                 plan.happen("step", run.step)
                 if run.step % 6 == 0:
-                    evaluate(run, model, held_out, plan, "amid", run.step)
+                    evaluate(run, model, held_out, plan, "in_epoch", run.step)
                 if run.step >= min(plan.max_steps, plan.epoch_steps * (epoch + 1)):
                     break
-        evaluate(run, model, held_out, plan, "behind", epoch)
+        evaluate(run, model, held_out, plan, "after_epoch", epoch)
         if run.step >= plan.max_steps:
             break
     run.finish()
@@ -125,15 +129,17 @@ def train(plan):
 
 
 def attempt(plan):
-    """Be one attempt, and return the code that a process of its own would exit with."""
+    """Run one attempt, and return the exit code of a separate process."""
     os.environ |= {name: value.format(rank=RANK) for name, value in plan.environment.items()}
     os.environ["MASTER_PORT"] = str(plan.port)
-    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"  # that store remembers the attempt before
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = (
+        "False"  # that store remembers the previous attempt
+    )
     try:
         train(plan)
     except SystemExit as end:
         return end.code or 0
-    except Exception:  # noqa: BLE001 - the child must not go on as the parent
+    except Exception:  # noqa: BLE001 - the child must not continue as the parent
         traceback.print_exc()
         return 1
     return 0

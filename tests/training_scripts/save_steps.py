@@ -1,7 +1,8 @@
-"""Train one layer for some steps while things happen to it; each rank writes how it ended to rank-<n>.json.
+"""Train one layer for some steps with events; each rank writes how it ended to rank-<n>.json.
 
-`--at STEP WORDS` does something when a step is done: `limit RANK BYTES` lets no file of a rank grow beyond that, as a
-quota does; `unlimit`; `stop`; `fence`; `expect BYTES` as the size of the last checkpoint; `refuse WHY`; `die`.
+`--at STEP WORDS` does something when a step is done: `limit RANK BYTES` lets no file of a rank grow
+beyond that, like a quota; `unlimit`; `stop`; `fence`; `expect BYTES` as the size of the last
+checkpoint; `refuse WHY`; `die`.
 """
 
 import argparse
@@ -21,7 +22,7 @@ def parse_args():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--told", type=Path, help="where to write how it ended; default: the folder"
+        "--result-folder", type=Path, help="where to write how it ended; default: the folder"
     )
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--every", default="2 steps")
@@ -91,12 +92,12 @@ def main():
     torch.manual_seed(0)
     model = torch.nn.Linear(args.width, args.width)
     model, optimizer = accelerator.prepare(model, torch.optim.AdamW(model.parameters(), lr=0.01))
-    told = train(args, accelerator, run, model, optimizer)
-    told["weight"] = float(
+    result = train(args, accelerator, run, model, optimizer)
+    result["weight"] = float(
         next(accelerator.unwrap_model(model).parameters()).detach().double().sum()
     )
-    path = (args.told or args.folder) / f"rank-{accelerator.process_index}.json"
-    path.write_text(json.dumps(told), encoding="utf-8")
+    path = (args.result_folder or args.folder) / f"rank-{accelerator.process_index}.json"
+    path.write_text(json.dumps(result), encoding="utf-8")
     accelerator.end_training()
 
 

@@ -1,4 +1,4 @@
-"""Strategies as a job spec asks for them, and the same launched on this machine, over two CPU ranks."""
+"""Strategies as in a job spec, and the same launched on this machine, on two CPU ranks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OVER_GLOO = Path(__file__).parent / "over_gloo.py"
 
 @dataclass(frozen=True)
 class Strategy:
-    """One way to share a training among ranks: DDP where neither a ZeRO stage nor FSDP2 is named."""
+    """One way to share a training among ranks: DDP if it has neither a ZeRO stage nor FSDP2."""
 
     zero_stage: int | None = None
     mixed_precision: str = "no"
@@ -32,18 +32,18 @@ class Strategy:
 
     @property
     def distributed_type(self) -> str:
-        """What accelerate calls it on CPUs."""
+        """Return accelerate's name for it on CPUs."""
         return "DEEPSPEED" if self.zero_stage is not None else "FSDP" if self.fsdp2 else "MULTI_CPU"
 
     def accelerate(self, accumulation: int = 1) -> dict[str, Any]:
-        """The spec's section of that name."""
+        """Return the spec's section of that name."""
         words = {
             "mixed_precision": self.mixed_precision,
             "gradient_accumulation_steps": accumulation,
         }
         if self.distributed_type == "MULTI_CPU":
             return {"use_cpu": True, **words}
-        # ACCELERATE_USE_CPU would have DDP train instead.
+        # With ACCELERATE_USE_CPU DDP would train instead.
         if self.fsdp2:
             return {"use_cpu": False, **words, "fsdp_config": self._fsdp()}
         # The last word lets a script save the gathered model.
@@ -55,7 +55,7 @@ class Strategy:
         return {"use_cpu": False, **words, "deepspeed_config": section}
 
     def variables(self, script: Path = EXAMPLE) -> dict[str, str]:
-        """The spec's environment.variables, for a script that is run by over_gloo.py."""
+        """Return the spec's environment.variables, for a script that over_gloo.py runs."""
         more = {
             "DEEPSPEED": {"DS_ACCELERATOR": "cpu", "BACKEND": "gloo"},
             "FSDP": {"BACKEND": "gloo"},
@@ -75,22 +75,26 @@ class Strategy:
 
 def start_ranks(strategy: Strategy, script: Path, *arguments: object, environment: dict[str, str], log: Path,
                 accumulation: int = 1, ranks: int = 2) -> Launch:  # fmt: skip
-    """Start a script over CPU ranks as such a spec does; what `environment` says goes before the strategy's variables."""
+    """Start a script on CPU ranks as with such a spec; `environment` overrides the strategy's
+    variables.
+    """
     section = strategy.accelerate(accumulation)
     steps = section.pop("gradient_accumulation_steps")
     if strategy.zero_stage is not None:
         section["deepspeed_config"] |= {"gradient_accumulation_steps": steps}
-    given = {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": str(steps), **strategy.variables(script)}
+    variables = {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": str(steps), **strategy.variables(script)}
     if strategy.distributed_type == "MULTI_CPU":
-        given["ACCELERATE_USE_CPU"] = "true"
+        variables["ACCELERATE_USE_CPU"] = "true"
     return start_configured(
-        section, OVER_GLOO, *arguments, environment=given | environment, log=log, ranks=ranks
+        section, OVER_GLOO, *arguments, environment=variables | environment, log=log, ranks=ranks
     )
 
 
 def start_configured(section: dict[str, Any], script: Path, *arguments: object, environment: dict[str, str], log: Path,
                      ranks: int, real: bool = False) -> Launch:  # fmt: skip
-    """Start a script with `accelerate launch` and a config of these words; `real`: not as forks, which need CPUs."""
+    """Start a script with `accelerate launch` and a config of these words; `real`: not as forks,
+    which need CPUs.
+    """
     kinds = {"deepspeed_config": "DEEPSPEED", "fsdp_config": "FSDP"}
     kind = next((kinds[word] for word in section if word in kinds), "MULTI_GPU")
     config = log.with_name(f"{log.name}-accelerate.yaml")

@@ -1,6 +1,7 @@
-"""Train a tiny model for eight steps, logged by the trackers that are named, failing on all ranks after step `crash_at`.
+"""Train a tiny model for eight steps, logged by the selected trackers, failing on all ranks after
+step `crash_at`.
 
-All files of the trackers go below `folder`. The config that is logged differs from attempt to attempt.
+All files of the trackers go below `folder`. The logged config differs from attempt to attempt.
 """
 
 import argparse

@@ -1,8 +1,10 @@
-"""Train a tiny GPT-2 with transformers.Trainer; takes TrainingArguments' flags, and asks itself to stop where told.
+"""Train a tiny GPT-2 with transformers.Trainer; accepts TrainingArguments' flags, and requests
+stops at given steps.
 
-`--stop_at 5,9` touches CLUSTERRUN_STOP_FILE at the end of these optimizer steps, `--stop_in_evaluation_at 8` at the first
-batch of the evaluation at step 8, both on rank `--stop_rank` only. `{rank}` in CLUSTERRUN_STOP_FILE becomes the rank, as
-if each rank were on a node of its own. `--fence_at 3` lets a next attempt take over at the end of step 3, and
+`--stop_at 5,9` touches CLUSTERRUN_STOP_FILE at the end of these optimizer steps,
+`--stop_in_evaluation_at 8` at the first batch of the evaluation at step 8, both on rank
+`--stop_rank` only. `{rank}` in CLUSTERRUN_STOP_FILE becomes the rank, as if each rank were on
+another node. `--fence_at 3` lets a next attempt take over at the end of step 3, and
 `--crash_after_training` and `--exit_after_training 1` fail where a script would save its model.
 """
 # ruff: noqa: ARG002 - every event is called with the same arguments
@@ -45,8 +47,8 @@ class Arguments(TrainingArguments):
     exit_after_training: int = 0
 
 
-class Asking(TrainerCallback):
-    """Asks for a stop, as the node's shell does."""
+class StopRequests(TrainerCallback):
+    """Requests a stop, like the node shell."""
 
     def __init__(self, args):
         self.steps = {int(step) for step in args.stop_at.split(",") if step}
@@ -105,7 +107,7 @@ def main():
         eval_dataset=samples(12, seed=1),
         data_collator=collate,
         callbacks=[
-            Asking(args),
+            StopRequests(args),
             *([EarlyStoppingCallback(args.patience)] if args.patience else []),
         ],
     )

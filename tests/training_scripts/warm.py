@@ -1,4 +1,6 @@
-"""Ask a warm Python (warm_python.py) to run a training script; there is one for each set of modules, made when needed."""
+"""Ask a warm Python (warm_python.py) to run a training script; there is one for each set of
+modules, started when needed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from pathlib import Path
 
 SERVER = Path(__file__).parent / "warm_python.py"
 _STARTING = threading.Lock()
-STARTING_SECONDS = 180.0  # alone it takes five, beside all other tests more
+STARTING_SECONDS = 180.0  # alone it takes five, together with all other tests more
 TRAINING = (
     "torch._dynamo",
     "torch.distributed.run",
@@ -30,7 +32,7 @@ TRANSFORMERS = (*TRAINING, "transformers.trainer", "transformers.models.gpt2.mod
 
 
 class WarmProcess:
-    """A process that a warm Python started, with as much of subprocess.Popen as the tests need."""
+    """A process that a warm Python started, with the part of subprocess.Popen that the tests need."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -39,7 +41,7 @@ class WarmProcess:
         self.returncode: int | None = None
 
     def wait(self, timeout: float) -> int:
-        """The exit code. Raises TimeoutExpired."""
+        """Return the exit code. Raises TimeoutExpired."""
         if self.returncode is None:
             if not select.select([self._connection], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout)
@@ -49,14 +51,14 @@ class WarmProcess:
         return self.returncode
 
     def poll(self) -> int | None:
-        """The exit code, or None for a process that lives."""
+        """Return the exit code, or None while the process is alive."""
         try:
             return self.wait(0)
         except subprocess.TimeoutExpired:
             return None
 
     def terminate(self) -> None:
-        """Send SIGTERM to a process that lives."""
+        """Send SIGTERM to a live process."""
         if self.poll() is None:
             os.kill(self.pid, signal.SIGTERM)
 
@@ -83,7 +85,7 @@ def start_warm(
 
 @lru_cache
 def _server(modules: tuple[str, ...]) -> str:
-    """The socket of a warm Python, which ends with this process."""
+    """Return the socket of a warm Python, which ends with this process."""
     folder = tempfile.TemporaryDirectory(prefix="warm-")
     place = Path(folder.name, "socket")
     environment = {

@@ -1,9 +1,10 @@
-"""A Python that has torch imported, and forks itself for each training that a test launches: `warm_python.py SOCKET MODULE...`.
+"""A Python that has imported torch, and forks itself for each training that a test launches:
+`warm_python.py SOCKET MODULE...`.
 
-Importing torch, accelerate and transformers takes most of the CPU time of a test's training, three times where
-`accelerate launch` starts two ranks. A fork of this process runs a script as `python SCRIPT` does, or as
-`accelerate launch SCRIPT` does: accelerate's own code makes the environment, test_warm_python.py compares the ranks' with
-that of a real launch. Ends when its stdin does.
+Importing torch, accelerate and transformers takes most of the CPU time of a test's training, three
+times if `accelerate launch` starts two ranks. A fork of this process runs a script like `python
+SCRIPT`, or like `accelerate launch SCRIPT`: accelerate's own code makes the environment, and
+test_warm_python.py compares the ranks' with that of a real launch. Ends when its stdin does.
 """
 
 import contextlib
@@ -20,11 +21,13 @@ from pathlib import Path
 
 from leaving import leave, run_script
 
-PATIENCE = 30.0  # seconds until a rank that was terminated is killed, as torchrun has it
+PATIENCE = 30.0  # seconds until a terminated rank is killed, as in torchrun
 
 
 def rank_environment(args, local_rank):
-    """What torchrun says to a rank. The store is rank 0's own, for there is no agent that could have one."""
+    """Return torchrun's variables of a rank. The store is rank 0's own, because there is no agent
+    that could have one.
+    """
     nodes, here = int(args.nnodes.partition(":")[0]), int(args.nproc_per_node)
     rank, size = str(int(args.node_rank) * here + local_rank), str(nodes * here)
     address, _, port = args.rdzv_endpoint.rpartition(":")  # of several nodes
@@ -48,17 +51,17 @@ def train(argv, environment):
         if path and path not in sys.path:
             sys.path.append(path)
     if numpy := sys.modules.get("numpy"):
-        numpy.random.seed()  # a fork begins with the state of its parent
+        numpy.random.seed()  # a fork starts with the state of its parent
     leave(run_script(argv))
 
 
 def fork(work, *words):
-    """Do some work in a child process; its id."""
+    """Do some work in a child process and return its id."""
     child = os.fork()
     if child == 0:
         try:
             work(*words)
-        except BaseException:  # noqa: BLE001 - the child must not go on as the parent
+        except BaseException:  # noqa: BLE001 - the child must not continue as the parent
             traceback.print_exc()
         os._exit(1)
     return child
@@ -76,7 +79,7 @@ def launch(words, environment):
 
 
 def fork_ranks(args):
-    """Start a node's ranks and watch over them as torchrun does: one that fails ends all."""
+    """Start a node's ranks and watch them like torchrun: one that fails ends all."""
     argv = [args.training_script, *args.training_script_args]
     alive = {fork(train, argv, os.environ | rank_environment(args, rank)): rank
              for rank in range(int(args.nproc_per_node))}  # fmt: skip
@@ -110,7 +113,7 @@ def signal_all(processes, number):
 
 
 def serve(connection):
-    """Do what one test asks for; say the process's id at once, and its exit code at the end."""
+    """Serve one test's request; send the process's id at once, and its exit code at the end."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with connection, connection.makefile("rw") as file:
         request = json.loads(file.readline())

@@ -2,79 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from clusterrun.errors import SpecError
-from clusterrun.job_spec import load_spec
-from clusterrun.planning.preparation import Request
-from clusterrun.planning.script import NOTIFY, render
+from clusterrun.planning.script import NOTIFY
 from clusterrun.planning.template_folders import template_folder
-from clusterrun.run_folder.index import Index
-from clusterrun.run_status.control import status, wait
-from clusterrun.submission.submitting import submit
-from clusterrun.upkeep.notification import notify
-from tests.slurm.desk import until
-from tests.support.planned import plan_of
+from tests.support.web_hook import SECRET, well
 
 FUNCTIONS = template_folder() / "functions"
-SECRET = "T0pSecretPath"  # noqa: S105 - what must not be found
-HOOK = {"on": ["finished", "gave-up", "requeued"], "to": {"webhook": "HOOK"}}
-
-
-class Hook:
-    """A web server on loopback that records what it receives, and the process list meanwhile."""
-
-    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
-        self.received: list[Any] = []
-        self.processes = ""
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hook.received.append(json.loads(body))
-                hook.processes += subprocess.run(
-                    ["ps", "axww", "-o", "args"], text=True, capture_output=True, check=True
-                ).stdout
-                answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/{SECRET}"
-
-
-def well(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.end_headers()
-
-
-@pytest.fixture
-def hooks() -> Iterator[Callable[..., Hook]]:
-    started: list[Hook] = []
-
-    def start(answer: Callable[[BaseHTTPRequestHandler], None] = well) -> Hook:
-        started.append(Hook(answer))
-        return started[-1]
-
-    yield start
-    for hook in started:
-        hook.server.shutdown()
-        hook.server.server_close()
 
 
 class End:
@@ -99,12 +37,12 @@ class End:
             before,
             f"(exit 0); printf 'in the job\\n'; exit {code}",
         ]
-        given = {"PATH": "/usr/bin:/bin", "SLURM_JOB_ID": "12", **(environment or {})}
+        variables = {"PATH": "/usr/bin:/bin", "SLURM_JOB_ID": "12", **(environment or {})}
         return subprocess.run(
             ["bash", "-c", "\n".join(lines)],
             text=True,
             capture_output=True,
-            env=given,
+            env=variables,
             check=False,
             timeout=60,
         )
@@ -118,13 +56,13 @@ def end(tmp_path) -> End:
 def test_a_webhook_receives_all_facts(end, hooks):
     """Any character in a reason gives valid JSON; the exit code is the job's."""
     hook = hooks()
-    reason = 'it said "no\\way" at 100% of $HOME `x`, in Köln\ttab'
+    reason = 'it wrote "no\\way" at 100% of $HOME `x`, in Köln\ttab'
     done = end.exit_like_main("'webhook json HOOK gave-up'", environment={"HOOK": hook.url}, cause="crash", next="end",
                      reason=reason, step=30)  # fmt: skip
     assert (done.returncode, done.stdout) == (7, "in the job\n")
     plain = reason.replace("ö", "??").replace("\t", "?")
     assert hook.received == [{
-        "run": "tiny-1", "event": "gave-up", "cause": "crash", "reason": plain, "step": 30, "attempt": 2, "job_id": "12",
+        "run_id": "tiny-1", "event": "gave-up", "cause": "crash", "reason": plain, "step": 30, "attempt": 2, "job_id": "12",
         "text": f"tiny-1: gave up: {plain} (attempt 2, step 30, job 12)",
     }]  # fmt: skip
     assert done.stderr == "clusterrun: notify: sent gave-up to HOOK\n"
@@ -248,8 +186,8 @@ def test_a_term_while_a_notice_is_sent(end, hooks):
     shell = subprocess.Popen(["bash", "-c", "\n".join(lines)], start_new_session=True, stdin=subprocess.PIPE,
                              stderr=subprocess.PIPE, env={"PATH": "/usr/bin:/bin", "HOOK": hook.url}, text=True)  # fmt: skip
     group.append(shell.pid)
-    _, said = shell.communicate("\n", timeout=30)
-    assert (shell.returncode, said) == (5, "clusterrun: notify: sent finished to HOOK\n")
+    _, printed = shell.communicate("\n", timeout=30)
+    assert (shell.returncode, printed) == (5, "clusterrun: notify: sent finished to HOOK\n")
 
 
 def test_mail_uses_the_nodes_own_program(end, tmp_path):
@@ -280,130 +218,3 @@ def test_mail_uses_the_nodes_own_program(end, tmp_path):
     assert done.stderr.startswith(
         "clusterrun: notify: me@example.org was not notified: neither mail nor sendmail found on "
     )
-
-
-def script_of(text: str, folder: Path) -> list[str]:
-    (folder / "job.yaml").write_text(text)
-    loaded = load_spec(folder / "job.yaml")
-    return render(plan_of(loaded.spec, chdir=loaded.chdir)).splitlines()
-
-
-def test_a_script_without_notices_has_no_code_for_them(tmp_path):
-    """Notices add a setting, a line of main and a section; shellcheck reports nothing."""
-    section = (FUNCTIONS / NOTIFY).read_text().splitlines()
-    without = script_of("command: 'true'\nenvironment: {secrets: [HOOK]}\n", tmp_path)
-    notices = "notify: [{on: [finished], to: {webhook: HOOK}}, {on: [requeued, gave-up], to: {mail: me@x.org}}]\n"
-    having = script_of(f"command: 'true'\nenvironment: {{secrets: [HOOK]}}\n{notices}", tmp_path)
-    changes = list(difflib.ndiff(without, having))
-    added = [line[2:] for line in changes if line[0] == "+" and line[2:] not in section]
-    gone = [line[2:] for line in changes if line[0] == "-"]
-    assert [line for line in added if not line.startswith("# ")] == [
-        "notices=('webhook json HOOK finished' 'mail - me@x.org requeued gave-up')",
-        "  notify_of_previous_attempt  # notify",
-    ]
-    assert "notify_at_exit() { :; }" in gone
-    assert {*section} <= {*having}
-    assert not {line for line in section if line.endswith("() {")} & {*without}
-    answer = subprocess.run(
-        ["shellcheck", "-"], input="\n".join(having), text=True, capture_output=True, check=False
-    )
-    assert answer.stdout == ""
-
-
-@pytest.mark.parametrize(("notify", "what"), [
-    ("{on: [finished], to: {mail: me@x.org}}", "job.yaml:2: notify: must be a list"),
-    ("[{on: [finished], to: {webhook: OTHER}}]", "notify[0].to.webhook: OTHER is not in environment.secrets"),
-    ("[{on: [finished], to: {webhook: HOOK, mail: me@x.org}}]", "notify[0].to: has both mail and webhook"),
-    ("[{on: [finished], to: {}}]", "notify[0].to: has neither mail nor webhook"),
-    ("[{on: [finished], to: {mail: me@x.org, shape: slack}}]", "notify[0].to.shape: only webhooks have a shape"),
-    ("[{on: [finised], to: {webhook: HOOK}}]", "did you mean finished?"),
-    ("[{on: [], to: {webhook: HOOK}}]", "notify[0].on: "),
-    ("[{to: {webhook: HOOK}}]", "notify[0].on: "),
-    ("[{on: [finished], to: {mail: '-oQ/tmp x'}}]", "is not an e-mail address"),
-    ("[{on: [finished], to: {webhook: 'https://hooks.slack.com/x'}}]", "is not the name of an environment variable"),
-])  # fmt: skip
-def test_errors_in_notices(tmp_path, monkeypatch, notify, what):
-    """An error is reported at its line before submission."""
-    monkeypatch.chdir(tmp_path)
-    Path("job.yaml").write_text(
-        f"{{command: 'true', environment: {{secrets: [HOOK]}},\nnotify: {notify}}}\n"
-    )
-    with pytest.raises(SpecError) as error:
-        load_spec("job.yaml")
-    assert what in str(error.value)
-
-
-def job(folder: Path, command: str, **values: Any) -> Request:
-    spec = {"name": "tiny", "command": command, "environment": {"secrets": ["HOOK"]}, "notify": [HOOK], "node_check": False,
-            "slurm": {"chdir": str(folder)}, **values}  # fmt: skip
-    (folder / "job.yaml").write_text(yaml.safe_dump(spec))
-    return Request(str(folder / "job.yaml"), profile="", cwd=folder, own_python=False)
-
-
-def local(request: Request, folder: Path, hook: str) -> tuple[Request, Index]:
-    environment = {
-        "HOME": str(folder),
-        "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
-        "USER": "someone",
-        "HOOK": hook,
-    }
-    return Request(
-        request.source, profile="", environment=environment, cwd=folder, own_python=False
-    ), Index(environment)
-
-
-def test_whole_runs_report_how_they_ended(tmp_path, hooks):
-    """A run that finished and one that gave up send one notice each; no file has the address."""
-    hook = hooks()
-    for number, (name, command) in enumerate((("well", "true"), ("ill", "exit 3"))):
-        folder = tmp_path / name
-        folder.mkdir()
-        request, index = local(job(folder, command, requeue={"crashes": 0}), folder, hook.url)
-        run = submit(request, local=True)
-        ended = wait(run.run_id, 60, index)
-        assert (
-            status(run.run_id, index).state.value == {"well": "COMPLETED", "ill": "FAILED"}[name]
-        ), ended
-        until(lambda number=number: len(hook.received) > number, 30, "its end is told")
-        found = subprocess.run(
-            ["grep", "-rl", SECRET, folder], text=True, capture_output=True, check=False
-        ).stdout
-        assert found == ""
-    assert [(one["event"], one["cause"], one["attempt"]) for one in hook.received] == [
-        ("finished", "finished", 1),
-        ("gave-up", "crash", 1),
-    ]
-    assert notify(run.run_id, request).failed == 0
-    assert (hook.received[-1]["event"], hook.received[-1]["run"]) == ("test", run.run_id)
-
-
-def test_a_test_message_from_here(tmp_path, hooks):
-    """`notify --test` sends to every target with the script's functions, and counts failures."""
-    hook = hooks()
-    request, _ = local(job(tmp_path, "true"), tmp_path, hook.url)
-    done = notify(request.source, request)
-    assert (done.failed, done.messages) == (0, ("sent test to HOOK",))
-    assert hook.received[0]["event"] == "test"
-    assert hook.received[0]["text"].startswith("tiny: test: a test, sent from ")
-    typed = [sys.executable, "-m", "clusterrun", "notify", "--test", "job.yaml", "--profile", ""]
-    shown = subprocess.run(
-        typed,
-        cwd=tmp_path,
-        env={**request.environment, "HOOK": ""},
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert (shown.returncode, shown.stdout, shown.stderr) == (1, "", "HOOK is not set\n")
-    shown = subprocess.run(
-        [*typed, "--json"],
-        cwd=tmp_path,
-        env=dict(request.environment),
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert json.loads(shown.stdout) == {"failed": 0, "messages": ["sent test to HOOK"]}
-    silent = job(tmp_path, "true", notify=[])
-    with pytest.raises(SpecError, match="no notification targets"):
-        notify(silent.source, silent)

@@ -88,6 +88,7 @@ RENAMED_KEYS = {
     "`clean`": "bytes:total_size",
     "CleanedItem": "bytes:size",
     "`notify`": "missed:failed words:messages",
+    "A webhook's message (`notify`)": "run:run_id",
     "Finding (`doctor`)": "what:message remedy:fix",
     "Problem": "path:key what:message",
 }

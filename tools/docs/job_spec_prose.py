@@ -71,8 +71,8 @@ notify:
 every end after which the
 run continues by itself, in the same job or as a successor.
 `to`: either `webhook`, the name of a variable in `environment.secrets`, or `mail`, an address.
-`shape` is the format of a webhook's message: `json` (run, event, cause, reason, step, attempt, \
-job_id, text), `slack` or `discord`.
+`shape` is the format of a webhook's message: `slack`, `discord`, or `json` with the keys \
+`run_id`, `event`, `cause`, `reason`, `step`, `attempt`, `job_id` and `text`.
 
 The job script sends at the end of an attempt, from the first node, with `curl`, \
 or with the node's `mail` or `sendmail`.

@@ -1,7 +1,7 @@
 """Draw the terminals in docs/pictures and write the recorded ones into the pages, from real runs.
 
 On the tests' cluster it takes about eight minutes, as root:
-`python tools/docs/pictures_of_commands.py`.
+`python tools/docs/pictures_of_commands.py`, or with the names of single scenes.
 """
 
 from __future__ import annotations
@@ -70,34 +70,51 @@ def runs(desk: Desk) -> tuple[Submitted, Submitted]:
         requeue={"crashes": 0},
     )
     finished = survive(desk, "gpt2-small", ranks=1)
-    trains = survive(desk, "gpt2-medium", args={"slow_at": [40, 90]}, slurm={"partition": "low"})
+    trains = survive(desk, "gpt2-medium", args={"slow_at": [50, 90], "pace": 1.0},
+                    slurm={"partition": "low"})  # fmt: skip
     reaches(trains, 1, 60)
     completes(desk, finished)
     desk.wait(broken, 120)
     preempt(desk, trains)
     reaches(trains, 2, 100)
-    survive(desk, "gpt2-large", slurm={"partition": "main", "nodes": 4, "exclusive": True})
+    survive(desk, "gpt2-large", slurm={"partition": "low", "nodes": 4, "exclusive": True})
     until(lambda: "PENDING" in desk.cli("list").stdout, 30, "a run waits")
     return trains, broken
 
 
-def first_run(desk: Desk) -> None:
-    """Let the run of docs/start/first-run.md train, be requeued, and be stopped."""
+def first_run_files(desk: Desk) -> None:
+    """Write the files of docs/start/first-run.md."""
     home = desk.cluster.home(desk.user)
     for name in ("examples", "configs"):
         desk.cluster.run_as(desk.user, ["ln", "-sfn", ROOT / name, home / name])
     page = ROOT / "docs" / "start" / "first-run.md"
     (spec,) = [block for block in blocks(page) if block.language == "yaml"]
     desk.write("tiny-gpt2.yaml", spec.text)
+
+
+def first_run(desk: Desk) -> None:
+    """Let the run of docs/start/first-run.md train, be requeued, and be stopped."""
+    first_run_files(desk)
     record(desk, "submit")
     run = Submitted(**desk_json(desk, "status", "tiny-gpt2"))
-    reaches(run, 1, 20)
+    logs_step(run, 1, 20)
     desk.cli("requeue", run.run_id)
-    reaches(run, 2, 40)
+    logs_step(run, 2, 40)
     record(desk, "status")
     desk.cli("stop", run.run_id)
     desk.wait(run, 120)
     record(desk, "report")
+
+
+def logs_step(run: Submitted, attempt: int, step: int) -> None:
+    """Wait until an attempt has logged the loss of a step."""
+    metrics = run.folder / "output" / "metrics.jsonl"
+
+    def is_logged() -> bool:
+        lines = run.metrics() if metrics.exists() else []
+        return any(int(line["attempt"]) >= attempt and line["step"] >= step for line in lines)
+
+    until(is_logged, 300, f"attempt {attempt} logs step {step}")
 
 
 def desk_json(desk: Desk, *words: str) -> dict[str, Any]:
@@ -117,25 +134,43 @@ def variables(desk: Desk) -> None:
     record(desk, "variables")
 
 
+def long_runs(desk: Desk) -> None:
+    """Draw and record runs that train, wait, and gave up."""
+    trains, broken = runs(desk)
+    for name in ("why-pending", "why-failed", "list"):
+        record(desk, name)
+    draw("status", ("clusterrun status gpt2-medium", typed(desk, "status", trains.run_id)))
+    draw("list", ("clusterrun list", typed(desk, "list")))
+    draw("why", ("clusterrun why gpt2-large", typed(desk, "why", "gpt2-large")),
+         ("clusterrun why broken", typed(desk, "why", broken.run_id)))  # fmt: skip
+    desk.cluster.run_as("alice", ["scancel", "--me"])
+
+
+def doctor(desk: Desk) -> None:
+    """Draw and record what `doctor` finds."""
+    record(desk, "doctor", timeout=300)
+    draw("doctor", ("clusterrun doctor", typed(desk, "doctor")))
+
+
+def rehearsal(desk: Desk) -> None:
+    """Record a rehearsal."""
+    first_run_files(desk)
+    record(desk, "rehearse", timeout=900)
+
+
+SCENES = (doctor, variables, first_run, rehearsal, long_runs)
+
+
 def main() -> None:
-    """Draw and record."""
+    """Draw and record the scenes that the command line names, or all."""
+    names = set(sys.argv[1:])
     with Cluster.start() as cluster:
         desk = Desk(cluster, "alice")
         profile = f"run_root: {desk.run_root}\nenvironment: {{venv: {sys.prefix}, "
         desk.write("site.yaml", profile + "variables: {OMP_NUM_THREADS: 1, HF_HUB_OFFLINE: 1}}\n")
-        record(desk, "doctor", timeout=300)
-        variables(desk)
-        first_run(desk)
-        record(desk, "rehearse", timeout=900)
-        trains, broken = runs(desk)
-        draw("status", ("clusterrun status gpt2-medium", typed(desk, "status", trains.run_id)))
-        draw("list", ("clusterrun list", typed(desk, "list")))
-        draw("why", ("clusterrun why gpt2-large", typed(desk, "why", "gpt2-large")),
-             ("clusterrun why broken", typed(desk, "why", broken.run_id)))  # fmt: skip
-        draw("doctor", ("clusterrun doctor", typed(desk, "doctor")))
-        for name in ("why-pending", "why-failed", "list"):
-            record(desk, name)
-        cluster.run_as("alice", ["scancel", "--me"])
+        for scene in SCENES:
+            if not names or scene.__name__ in names:
+                scene(desk)
 
 
 if __name__ == "__main__":

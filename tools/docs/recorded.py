@@ -24,16 +24,21 @@ def anonymous(desk: Desk, text: str) -> str:
 
 
 def type_line(desk: Desk, line: str, timeout: float) -> str:
-    """Type a line at a user's shell; stderr comes before stdout, as for a person who waits."""
+    """Type a line at a user's shell; stdout and stderr are mixed as on a terminal."""
     environment = {
         "PATH": f"{CLUSTERRUN.parent}:/usr/local/bin:/usr/bin:/bin",
         "CLUSTERRUN_PROFILE": str(desk.cluster.home(desk.user) / "site.yaml"),
         "COLUMNS": "120",
+        "PYTHONUNBUFFERED": "1",
     }
     shown = desk.cluster.run_as(
-        desk.user, ["bash", "-c", line], env=environment, check=False, timeout=timeout
+        desk.user,
+        ["bash", "-c", f"exec 2>&1\n{line}"],
+        env=environment,
+        check=False,
+        timeout=timeout,
     )
-    return shown.stdout + shown.stderr
+    return shown.stdout
 
 
 def record(desk: Desk, name: str, timeout: float = 60) -> None:

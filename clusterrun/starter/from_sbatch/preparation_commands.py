@@ -13,6 +13,11 @@ from clusterrun.starter.from_sbatch.words import Scope, Word
 # Where the job script itself looks for conda (templates/functions/30-environment.sh).
 _CONDA_AT_HOME = re.compile(r"(miniforge3|mambaforge|miniconda3|anaconda3)")
 _CONDA_IN_OPT = re.compile(r"/opt/(conda|miniconda3|miniforge3)")
+# These commands only print, and change nothing.
+PRINTING = frozenset(
+    "echo printf date hostname pwd whoami nvidia-smi printenv env which lscpu free df"
+    " uname clear sleep".split()
+)
 _CONDA = ("conda", "mamba", "micromamba")
 _LOADS = frozenset({"load", "add"})
 

@@ -19,11 +19,6 @@ from clusterrun.starter.from_sbatch.words import Scope, Word, positional
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# They only print, and change nothing.
-_PRINTING = frozenset(
-    "echo printf date hostname pwd whoami nvidia-smi printenv env which lscpu free df"
-    " uname clear sleep".split()
-)
 _STRAIGHT = {"declaration_command", "comment"} | frozenset(
     "command redirected_statement variable_assignment variable_assignments".split()
 )
@@ -164,7 +159,7 @@ class Reader(Recorder):
         text = text_of(node)
         name = words[0].text.rsplit("/", 1)[-1] if words else ""
         self.note_secrets(text, self.line(node))
-        if name in _PRINTING and not redirected:
+        if name in preparation_commands.PRINTING and not redirected:
             self.facts.printing.append(self.line(node))
         elif name in self.functions and self.calls < _DEEPEST and self._can_follow(name):
             self.call(self.functions[name], words[1:])

@@ -12,7 +12,7 @@ from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec.values import NAME
 from clusterrun.job_spec.yaml_text import read_scalar, typed
 from clusterrun.planning.launch import argument_words
-from clusterrun.starter.from_sbatch.directives import read_directives
+from clusterrun.starter.from_sbatch.directives import Directives, read_directives
 from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.from_sbatch.facts import Facts
 from clusterrun.starter.from_sbatch.faults import find_faults
@@ -54,13 +54,7 @@ def translate(
     spec cannot express.
     """
     directives = read_directives(text)
-    for line, word in directives.unread:
-        if word in ("hetjob", "packjob"):
-            what, hint = (
-                "heterogeneous job; the nodes of a run must be equal",
-                "use a script with one of its components",
-            )
-            raise SpecError([Problem(f"{name}:{line}", "", what, hint)])
+    _refuse_heterogeneous(name, directives)
     requested = ResourceRequest(directives)
     known = requested.variables()
     if requested.text("chdir") or re.search(
@@ -90,6 +84,16 @@ def translate(
         draft, {value: name for value, name in facts.written_secrets.items() if len(value) > 5}
     )
     return draft
+
+
+def _refuse_heterogeneous(name: str, directives: Directives) -> None:
+    for line, word in directives.unread:
+        if word in ("hetjob", "packjob"):
+            what, hint = (
+                "heterogeneous job; the nodes of a run must be equal",
+                "use a script with one of its components",
+            )
+            raise SpecError([Problem(f"{name}:{line}", "", what, hint)])
 
 
 def _hide_secrets(draft: Draft, known: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""A real Slurm cluster of several machines on this one, for tests and for trying things out."""
+"""A real Slurm cluster of several machines on this one, for tests and experiments."""
 
 from tests.slurm.cluster.cluster import Cluster, missing
 from tests.slurm.cluster.process import CommandFailed, CommandTimedOut, UserProcess, wait_until

@@ -1,4 +1,4 @@
-"""The cluster's Python face: machines, daemons, and commands run as its ordinary users."""
+"""A cluster as a Python object: machines, daemons, and commands run as its ordinary users."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ exit 0
 
 
 def missing() -> str | None:
-    """One sentence on what keeps a cluster from being started here, or None."""
+    """Return in one sentence why no cluster can be started here, or None."""
     if os.geteuid() != 0:
         return "the Slurm tests need root, for namespaces and for jobs of several users."
     absent = [name for name in PROGRAMS if not shutil.which(name, path="/usr/sbin:/usr/bin:/sbin")]
@@ -42,7 +42,7 @@ def missing() -> str | None:
 
 
 def python_paths() -> list[Path]:
-    """The folders that this Python and its tests are read from."""
+    """List the folders that this Python and its tests are read from."""
     return [Path(sys.base_prefix), Path(sys.prefix), SCRIPTS.parents[2]]
 
 
@@ -52,7 +52,7 @@ class Cluster:
     """A running cluster: nodes n1, n2, ..., a controller and a login machine.
 
     Files have the same paths here and on its machines, except under /tmp, /dev/shm and folders
-    closed to ordinary users, where a machine sees `folder` and what was bound, and no more.
+    closed to ordinary users, where a machine sees only `folder` and the bound paths.
     """
 
     folder: Path
@@ -73,11 +73,12 @@ class Cluster:
         config_extra: Iterable[str] = (),
         bind: Iterable[Path] = (),
     ) -> Cluster:
-        """Start a cluster in `folder` (empty, or a new one), which ends with this process at last.
+        """Start a cluster in `folder` (empty or new); it ends with this process at the latest.
 
-        `config_extra` are lines for slurm.conf, which take the place of a key's own line. `bind`
-        are paths to be readable on every machine, beside this Python's and this checkout. `suite` is the
-        folder of a Debian suite (`suites.py`), whose Slurm is run instead of this machine's.
+        `config_extra` are lines for slurm.conf; each replaces the line of its key. `bind` are
+        further paths that must be readable on every machine, in addition to this Python and this
+        checkout. `suite` is the folder of a Debian suite (`suites.py`), whose Slurm runs instead of
+        this machine's.
         """
         folder = (folder or Path(tempfile.mkdtemp(prefix="slurm-"))).resolve()
         options = [
@@ -109,11 +110,11 @@ class Cluster:
 
     @property
     def scratch(self) -> Path:
-        """The shared folder that every user can write to."""
+        """Return the shared folder that every user can write to."""
         return self.folder / "scratch"
 
     def home(self, user: str) -> Path:
-        """The home folder of `user`, the same on every machine."""
+        """Return the home folder of `user`, the same on every machine."""
         return self.folder / "home" / user
 
     def run_as(
@@ -128,8 +129,8 @@ class Cluster:
     ) -> subprocess.CompletedProcess[str]:
         """Run `argv` as `user` on the login machine, in `cwd` (the home folder), `timeout` seconds.
 
-        Its environment is what a login gives, and `env`. Raises `CommandFailed` (if `check`) and
-        `CommandTimedOut`, which has ended the command.
+        Its environment is that of a login, and `env`. Raises `CommandFailed` (if `check`) and
+        `CommandTimedOut`, after terminating the command.
         """
         return process.run(
             self._login(user, argv, cwd, env), timeout=timeout, check=check, stdin=input
@@ -142,7 +143,7 @@ class Cluster:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> UserProcess:
-        """Start `argv` as `run_as` does; use as a context manager, or wait for it."""
+        """Start `argv` like `run_as`; use it as a context manager, or wait for it."""
         started = process.start(self._login(user, argv, cwd, env))
         wait_until(lambda: started.entered(USERS[user]), 10, f"a process of {user}")
         return started
@@ -154,11 +155,11 @@ class Cluster:
         return self._script("node", "exec", machine, *argv, check=check, timeout=timeout)
 
     def crash(self, node: str) -> None:
-        """Cut the power of `node`: all its processes are gone at once."""
+        """Cut the power of `node`: all its processes end at once."""
         self._script("node", "crash", node)
 
     def boot(self, node: str) -> None:
-        """Boot a crashed node; it takes jobs again once `wait_idle` returns."""
+        """Boot a crashed node; it accepts jobs again once `wait_idle` returns."""
         self._script("node", "start", node)
 
     def cut(self, node: str) -> None:
@@ -170,7 +171,7 @@ class Cluster:
         self._script("node", "heal", node)
 
     def stop_slurmd(self, node: str) -> None:
-        """Kill slurmd on `node`; its steps live on."""
+        """Kill slurmd on `node`; its steps keep running."""
         self._script("node", "stop-slurmd", node)
 
     def start_slurmd(self, node: str) -> None:
@@ -190,19 +191,21 @@ class Cluster:
         self._script("daemon", "start", name)
 
     def processes(self, node: str) -> list[str]:
-        """The command lines of all processes on `node` but its init and slurmd themselves."""
+        """List the command lines of all processes on `node` except its init and slurmd."""
         init = self._init(node)
-        found = process.processes_beside(init) if init else []
+        found = process.processes_in_namespace(init) if init else []
         return [p.command for p in found if p.pid != init and p.name not in ("slurmd", "munged")]
 
     def state(self, job: str | int) -> str:
-        """The state of a job in Slurm's words, such as RUNNING; also some minutes after its end."""
+        """Return Slurm's state of a job, such as RUNNING; also for some minutes after its end."""
         shown = self.run_as("alice", ["scontrol", "show", "job", str(job)]).stdout
         found = re.search(r"JobState=(\w+)", shown)
         return found[1] if found else ""
 
     def wait_state(self, job: str | int, *states: str, timeout: float = 60) -> str:
-        """Wait until a job is in one of `states` and return it; TimeoutError after `timeout` s."""
+        """Wait until a job is in one of `states` and return it. Raises TimeoutError after `timeout`
+        s.
+        """
         seen = [""]
 
         def arrived() -> bool:
@@ -213,31 +216,31 @@ class Cluster:
         return seen[-1]
 
     def idle(self) -> bool:
-        """Whether no job is queued and every node waits for one."""
+        """Return whether no job is queued and every node is idle."""
         shown = "squeue -ho %i | sed 's/^/job /'; sinfo -hNo '%N %t' | sort -u"
         found = self.run_on("ctl", ["sh", "-c", shown], check=False).stdout.splitlines()
         return sorted(found) == sorted(f"{node} idle" for node in self.nodes)
 
     def wait_idle(self, timeout: float = 60) -> None:
-        """Wait until no job is left and all nodes are idle; TimeoutError after `timeout` s."""
+        """Wait until no job remains and all nodes are idle. Raises TimeoutError after `timeout` s."""
         wait_until(self.idle, timeout, "an idle cluster")
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Undo what a test did: start what is down, cancel all jobs, wait until all is idle."""
-        self._mend_controller()
+        self._restore_controller()
         for node in self.nodes:
-            self._mend_node(node)
+            self._restore_node(node)
         if not self.idle():
             self._script("node", "exec", "ctl", "sh", "-c", CLEAR)
             self.wait_idle()
 
-    def _mend_controller(self) -> None:
+    def _restore_controller(self) -> None:
         names = self._daemons("ctl")
         for daemon in CONTROLLER_DAEMONS if self.accounting else ("munged", "slurmctld"):
             if daemon not in names:
                 self.start_daemon(daemon)
 
-    def _mend_node(self, node: str) -> None:
+    def _restore_node(self, node: str) -> None:
         if self._init(node) is None:
             self.boot(node)
             return
@@ -247,7 +250,7 @@ class Cluster:
 
     def _daemons(self, machine: str) -> set[str]:
         init = self._init(machine)
-        return {p.name for p in process.processes_beside(init)} if init else set()
+        return {p.name for p in process.processes_in_namespace(init)} if init else set()
 
     def _init(self, machine: str) -> int | None:
         path = self.folder / "run" / f"{machine}.init"

@@ -133,7 +133,7 @@ DebugLevel=info
 C
 }
 
-# cgroup_conf: without any cgroup newer Slurm wants to be told so
+# cgroup_conf: newer Slurm needs a setting to run without any cgroup
 cgroup_conf() {
   if [ -n "$CGROUP" ]; then
     printf '%s\n' CgroupPlugin=cgroup/v1 CgroupMountpoint=/sys/fs/cgroup

@@ -1,4 +1,4 @@
-"""Processes in other namespaces: run with a time limit, told apart, signalled."""
+"""Processes in other namespaces: run with a time limit, identified, signalled."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 
 class CommandFailed(subprocess.CalledProcessError):
-    """A command's nonzero exit, told with what the command printed."""
+    """A command exited with a nonzero code; the message has its output."""
 
     def __str__(self) -> str:
         return f"{super().__str__()}\n{self.stdout}{self.stderr}"
 
 
 class CommandTimedOut(subprocess.TimeoutExpired):
-    """A command's time-out, told with what the command had printed."""
+    """A command timed out; the message has its output until then."""
 
     def __str__(self) -> str:
         return f"{super().__str__()}\n{self.output}"
@@ -36,17 +36,17 @@ class UserProcess(subprocess.Popen[str]):
                 os.kill(child, sig)
 
     def kill_group(self) -> None:
-        """End the process and every descendant that stayed in its session."""
+        """Kill the process and every descendant that stayed in its session."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
     def entered(self, uid: int) -> bool:
-        """Whether the process has become the user `uid`'s, or has ended."""
+        """Return whether the process now belongs to the user `uid`, or has ended."""
         return self.poll() is not None or any(_uid(child) == uid for child in _children(self.pid))
 
 
 def start(argv: Sequence[str]) -> UserProcess:
-    """Start `argv` in a session of its own, with pipes for its three streams."""
+    """Start `argv` in its own session, with pipes for its three streams."""
     pipe = subprocess.PIPE
     return UserProcess(
         argv,
@@ -65,8 +65,8 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run `argv` to its end.
 
-    Raises `CommandTimedOut` after `timeout` seconds, when it and its session are ended, and
-    `CommandFailed` on a nonzero exit if `check`.
+    Raises `CommandTimedOut` after `timeout` seconds, when it and its session are killed, and
+    `CommandFailed` on a nonzero exit code if `check`.
     """
     with start(argv) as process:
         try:
@@ -82,36 +82,36 @@ def run(
 def _rest(process: UserProcess) -> str:
     try:
         return "".join(process.communicate(timeout=5))
-    except subprocess.TimeoutExpired:  # a descendant in another session holds the pipes
+    except subprocess.TimeoutExpired:  # a descendant in another session keeps the pipes open
         return ""
 
 
 def wait_until(condition: Callable[[], bool], timeout: float = 60, what: str = "") -> None:
-    """Wait until `condition` holds; raises TimeoutError after `timeout` seconds.
+    """Wait until `condition` is true. Raises TimeoutError after `timeout` seconds.
 
-    Who asks rests twice as long as the question took: many tests wait at once, on few CPUs.
+    The pause is twice as long as the check took: many tests wait at once, on few CPUs.
     """
     end = time.monotonic() + timeout
     while True:
-        asked = time.monotonic()
+        started = time.monotonic()
         if condition():
             return
         if time.monotonic() > end:
             raise TimeoutError(f"not within {timeout:g} s: {what or condition}")
-        time.sleep(max(0.05, 2 * (time.monotonic() - asked)))
+        time.sleep(max(0.05, 2 * (time.monotonic() - started)))
 
 
 @dataclass(frozen=True)
 class Process:
-    """A living process: its pid in this process's own namespace, its name, its command line."""
+    """A live process: its pid in this process's namespace, its name, its command line."""
 
     pid: int
     name: str
     command: str
 
 
-def processes_beside(init: int) -> list[Process]:
-    """All living processes of the pid namespace that process `init` belongs to."""
+def processes_in_namespace(init: int) -> list[Process]:
+    """List all live processes of the pid namespace of process `init`."""
     namespace = _namespace(init)
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     found = (_process(pid) for pid in pids if namespace and _namespace(pid) == namespace)

@@ -1,7 +1,8 @@
-"""Other generations of Slurm than this machine's: Debian's suites, each in a folder of its own.
+"""Other generations of Slurm than this machine's: Debian's suites, each in its own folder.
 
-A suite's folder is made once, by debootstrap from the Debian mirror that this machine's own apt uses, and kept in
-/var/cache/clusterrun-tests (or CLUSTERRUN_TEST_SUITES). It takes half a minute and 300 MB.
+A suite's folder is made once, by debootstrap from the Debian mirror in this machine's apt sources,
+and kept in /var/cache/clusterrun-tests (or CLUSTERRUN_TEST_SUITES). It takes half a minute and 300
+MB.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SUITE_OF = {"22.05": "bookworm", "24.11": "trixie", "26.05": "forky"}
 PACKAGES = "slurmctld,slurmd,slurm-client,slurmdbd,munge,iproute2,libffi8,libsqlite3-0,libexpat1"
 SCRIPTS = Path("/usr/share/debootstrap/scripts")
 MAKING_SECONDS = 300.0
-# /bin and its like are links into /usr in every suite here, but not in every package.
+# /bin and similar are links into /usr in every suite here, but not in every package.
 UNPACK = """
 cd "$1"
 rm -rf debootstrap
@@ -51,12 +52,12 @@ exec "$@"
 
 
 class Unavailable(Exception):
-    """A generation of Slurm cannot be had here; the text says why."""
+    """A generation of Slurm is not available here; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A Debian suite on this machine's disk, and the version of the Slurm in it, such as 24.11.5."""
+    """A Debian suite on this machine's disk, and the version of its Slurm, such as 24.11.5."""
 
     folder: Path
     version: str
@@ -64,7 +65,7 @@ class Suite:
 
 @lru_cache
 def suite_with(generation: str) -> Suite:
-    """The suite that has this generation of Slurm, made where it is not there yet. Raises Unavailable."""
+    """Return the suite with this generation of Slurm; make it if it is missing. Raises Unavailable."""
     name = SUITE_OF[generation]
     folder = made(name, name, PACKAGES)
     found = version_in(folder)
@@ -75,9 +76,10 @@ def suite_with(generation: str) -> Suite:
 
 @lru_cache
 def with_python(version: str) -> tuple[str, ...]:
-    """Return the words before a command that run it with the /usr of the suite with this Python. Raises Unavailable.
+    """Return the words before a command that run it with the suite's /usr and this Python. Raises
+    Unavailable.
 
-    The suite has a folder of its own: where Slurm runs, its python3 would take the place of this machine's.
+    The suite has a separate folder: where Slurm runs, its python3 would replace this machine's.
     """
     name = PYTHON_OF[version]
     folder = made(name, f"{name}-python", PYTHON_PACKAGES)
@@ -87,7 +89,9 @@ def with_python(version: str) -> tuple[str, ...]:
 
 
 def made(name: str, called: str, packages: str) -> Path:
-    """Return the folder of a suite with these packages, made if it is missing. Raises Unavailable."""
+    """Return the folder of a suite with these packages; make it if it is missing. Raises
+    Unavailable.
+    """
     store = Path(os.environ.get("CLUSTERRUN_TEST_SUITES", "/var/cache/clusterrun-tests"))
     folder = store / called
     try:
@@ -102,7 +106,8 @@ def made(name: str, called: str, packages: str) -> Path:
 
 
 def make(name: str, folder: Path, packages: str) -> None:
-    """Fill a folder beside, which takes its name when it is complete: what was broken off is never taken.
+    """Fill a draft folder and rename it once it is complete, so that an interrupted one is never
+    used.
 
     The packages are unpacked and not configured, so none of their scripts runs.
     """
@@ -121,7 +126,7 @@ def make(name: str, folder: Path, packages: str) -> None:
 
 
 def mirror() -> str:
-    """The mirror of Debian's own archive in apt's sources. Raises Unavailable."""
+    """Return the mirror of Debian's archive in apt's sources. Raises Unavailable."""
     form = "$(REPO_URI) $(ORIGIN) $(LABEL)"
     for line in answer(
         ["apt-get", "indextargets", "--format", form, "Created-By: Packages"], 30
@@ -132,19 +137,21 @@ def mirror() -> str:
 
 
 def version_in(folder: Path) -> str:
-    """The version of the Slurm in a suite, where this Python runs in it, too. Raises Unavailable."""
+    """Return the version of Slurm in a suite, if this Python runs in it, too. Raises Unavailable."""
     argv = ["unshare", "--mount", "sh", "-ec", INSIDE, "sh", str(folder), sys.executable]
     return answer(argv, 30).split()[1]
 
 
 def answer(argv: list[str], seconds: float) -> str:
-    """What a command prints. Raises Unavailable with its last words where it fails."""
+    """Return a command's output. Raises Unavailable with its last line if it fails."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"{argv[0]}: {error}") from error
     if done.returncode:
         words = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("E:")]
-        said = words or (done.stderr.splitlines() or done.stdout.splitlines() or ["no word"])[-1:]
-        raise Unavailable(f"{' '.join(argv[:3])} ...: {said[-1]}")
+        printed = (
+            words or (done.stderr.splitlines() or done.stdout.splitlines() or ["no output"])[-1:]
+        )
+        raise Unavailable(f"{' '.join(argv[:3])} ...: {printed[-1]}")
     return done.stdout

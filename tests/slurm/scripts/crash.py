@@ -1,4 +1,4 @@
-"""The last rank raises, in the middle of a collective of the others."""
+"""The last rank raises, during a collective operation of the others."""
 
 from accelerate import Accelerator
 

@@ -1,4 +1,4 @@
-"""Fails in the way that the first argument names, as a training script does on a bad day."""
+"""Fails in the way that the first argument names, as training scripts do."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ WAYS = {one.__name__.replace("_", "-"): one
         for one in (disk_full, host_out_of_memory, killed, nan, port_in_use, file_not_found)}  # fmt: skip
 
 parser = argparse.ArgumentParser()
-# an argument that no reader of this text can name, so that the run and not `validate` finds a wrong one
+# an argument that cannot be found by reading this file, so that the run and not `validate` reports a wrong one
 parser.add_argument("--" + "way", choices=WAYS, required=True)
 way = parser.parse_args().way
 Accelerator()

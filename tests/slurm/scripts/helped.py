@@ -1,4 +1,6 @@
-"""A script with helpers of its own, which it ends by SIGTERM, as multiprocessing does for daemons at the end."""
+"""A script with helper processes, which it ends by SIGTERM, as multiprocessing does for daemons at
+exit.
+"""
 
 import multiprocessing
 import subprocess
@@ -6,7 +8,7 @@ import time
 
 
 def watch_forever() -> None:
-    """What watches GPUs, or serves an evaluation, beside a training."""
+    """Imitate a process that watches GPUs, or serves an evaluation, during a training."""
     while True:
         time.sleep(1)
 

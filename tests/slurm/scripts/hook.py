@@ -1,4 +1,4 @@
-"""A webhook: answers on a port, and appends what it is sent to a file, a line a message."""
+"""A webhook: answers on a port, and appends each message to a file, one per line."""
 
 from __future__ import annotations
 

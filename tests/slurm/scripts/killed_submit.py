@@ -1,7 +1,8 @@
-"""`clusterrun submit`, killed with SIGKILL before the N-th thing that it does to files or processes.
+"""`clusterrun submit`, killed with SIGKILL before its N-th operation on files or processes.
 
-Audit events (https://docs.python.org/3/library/audit_events.html) come before what they tell of; those that read
-the installation do not count. Prints nothing; exits with 0 where there were fewer than N.
+Audit events (https://docs.python.org/3/library/audit_events.html) are raised before the operation;
+those that read the installation do not count. Prints nothing; exits with 0 if there were fewer than
+N.
 """
 
 import os

@@ -1,8 +1,10 @@
-"""A training without torch, one process per node: it counts steps, saves when asked, and records what the library would.
+"""A training without torch, one process per node: it counts steps, saves when requested, and writes
+the records of the library.
 
-Node 0 writes a line `attempt step` for each step into output/counted; it resumes from the last step it saved. A file in
-the run folder makes an attempt crash or slow down: crash-ATTEMPT holds the number of the node that crashes at step 5;
-while `pace` exists, steps are slow. With SLOW_START the first step takes a minute. The argument is the last step.
+Node 0 writes a line `attempt step` for each step into output/counted; it resumes from its last
+saved step. A file in the run folder makes an attempt crash or slow down: crash-ATTEMPT holds the
+number of the node that crashes at step 5; while `pace` exists, steps are slow. With SLOW_START the
+first step takes a minute. The argument is the last step.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The example's training, slowed in its first attempt, which never gets to its end before it is asked to stop."""
+"""The example's training, slowed in its first attempt, which never ends before a stop is requested."""
 
 import os
 import runpy
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clusterrun.training import TrainingRun
 
-PACE = 0.2  # seconds a step
+PACE = 0.2  # seconds per step
 HOLD = 150  # steps after which it waits; the runs train 300
 ASKED = Path(os.environ["CLUSTERRUN_STOP_FILE"])
 step_done = TrainingRun.step_done

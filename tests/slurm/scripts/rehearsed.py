@@ -1,7 +1,9 @@
-"""Scripts that a rehearsal must find fault with: the first argument says which. They need no torch, and count steps.
+"""Scripts that a rehearsal must reject: the first argument selects one. They need no torch, and
+count steps.
 
-Those that speak the protocol of a run write its records themselves, as tests/training_scripts/counter.py does. A loss
-depends on the step alone; `state` is what a checkpoint is to hold.
+Those that follow the protocol of a run write its records themselves, like
+tests/training_scripts/counter.py. A loss depends only on the step; `state` is the content of a
+checkpoint.
 """
 
 import json
@@ -22,7 +24,7 @@ attempt, every = (
     int(os.environ["CLUSTERRUN_CHECKPOINT_EVERY"].split()[0]),
 )
 asked, here = Path(os.environ["CLUSTERRUN_STOP_FILE"]), folder / "events" / f"attempt-{attempt}"
-PACE, LAST = 0.05, 2000  # seconds a step; more steps than any test waits for
+PACE, LAST = 0.05, 2000  # seconds per step; more steps than any test waits for
 names = sorted(path.parent.name for path in folder.glob("checkpoints/step-*/manifest.json"))
 if how == "slow-to-leave":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -58,7 +60,7 @@ def leave(outcome, step):
 newest = "" if how == "ignores-it" or not names else names[-1]
 step = int(newest.split("-")[1]) if newest else 0
 write_record(here.with_suffix(".resume"), {"checkpoint": newest, "step": step, "state": "resumed"})
-if how == "counts-anew":
+if how == "counts-from-1":
     step = 0
 if how == "crashes" and attempt != "0001":
     raise ValueError("the checkpoint is of another model")

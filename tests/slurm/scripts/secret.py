@@ -1,4 +1,4 @@
-"""Has the secret, and says how long it is."""
+"""Receives the secret, and prints its length."""
 
 import os
 

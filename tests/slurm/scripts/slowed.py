@@ -1,6 +1,7 @@
-"""Runs the training script that SLOWED names, slower in its first attempt: an event then falls into the training.
+"""Runs the training script that SLOWED names, slower in its first attempt, so that an event happens
+during training.
 
-It never gets to its end before somebody has asked it to stop, or a test has made the file `hurry` in the run folder.
+It never ends before a stop is requested or a test creates the file `hurry` in the run folder.
 """
 
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-PACE = 0.3  # seconds a step
+PACE = 0.3  # seconds per step
 HOLD = 100  # steps after which it waits; the runs train 200
 STEPS = count(1)
 HURRY = Path(os.environ["CLUSTERRUN_RUN_DIR"], "hurry")
@@ -37,4 +38,4 @@ sys.stdout.flush()
 sys.stderr.flush()
 os._exit(
     0
-)  # torch aborts now and then while the interpreter shuts down, which would be a crash after the end
+)  # torch sometimes aborts while the interpreter shuts down, which would be a crash after the end

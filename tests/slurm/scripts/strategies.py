@@ -1,4 +1,6 @@
-"""A training, the example's or another, whose attempts wait until they are asked to stop, and note what trains it."""
+"""A training, the example's or another, whose attempts wait until a stop is requested, and record
+their strategy.
+"""
 
 import json
 import os
@@ -17,7 +19,7 @@ step_done = TrainingRun.step_done
 
 
 def look(accelerator):
-    """What accelerate and DeepSpeed themselves say of the strategy, as each rank sees it."""
+    """Record what accelerate and DeepSpeed report of the strategy on each rank."""
     engine = getattr(accelerator, "deepspeed_engine_wrapped", None)
     (model,) = accelerator._models
     return {

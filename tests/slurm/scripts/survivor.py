@@ -1,8 +1,8 @@
-"""A small exact training that crashes, hangs, dawdles or saves slowly where a test wants it to.
+"""A small exact training that crashes, hangs, pauses or saves slowly where a test requests it.
 
-Rank 0 writes a line for each optimizer step into output/steps.jsonl, and at the end a digest of all weights into
-output/weights. Dropout, gradient accumulation, a schedule, a shuffled loader with a generator of its own: all that
-an inexact resume would show in the losses.
+Rank 0 writes a line for each optimizer step into output/steps.jsonl, and at the end a digest of all
+weights into output/weights. Dropout, gradient accumulation, a schedule, a shuffled loader with a
+separate generator: an inexact resume would change the losses.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from clusterrun.training import TrainingRun
 
 BATCH, FEATURES, EVAL_BATCHES, SEED = 4, 16, 50, 7
-FOREVER = 3600.0  # seconds; a process that sits so long is ended by others
+FOREVER = 3600.0  # seconds; a process that waits so long is terminated by others
 
 
 def parse_args():
@@ -62,7 +62,7 @@ def parse_args():
 
 
 class SlowState:
-    """State that takes its time to be saved, but for the first time; output/saving tells of it."""
+    """State that is slow to save, except the first time; it creates output/saving meanwhile."""
 
     def __init__(self, seconds, mark):
         self.seconds, self.mark = seconds, mark
@@ -112,7 +112,7 @@ def prepare(args, accelerator):
     )
     model = make_model(args.width)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    # a prepared scheduler is stepped once for each process at an optimizer step
+    # a prepared scheduler is stepped once per process at each optimizer step
     length = args.epochs * args.epoch_steps * processes
     scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=length)
     return Prepared(*accelerator.prepare(model, optimizer, scheduler, loader, eval_loader))
@@ -151,7 +151,7 @@ def dawdle(args, run):
     slow = number(run) <= len(args.slow_at) and run.step >= args.slow_at[number(run) - 1]
     if (
         slow and not (args.output / "hurry").exists()
-    ):  # a test makes this file when it has seen enough
+    ):  # a test creates this file when it has seen enough
         time.sleep(args.pace)
 
 
@@ -216,17 +216,17 @@ def main():
     )
     args.output.mkdir(parents=True, exist_ok=True)
     run = TrainingRun(accelerator, folder=args.output)
-    set_seed(SEED)  # the model begins alike on all ranks
+    set_seed(SEED)  # the model starts identical on all ranks
     prepared = prepare(args, accelerator)
     slow = args.slow_save if run.attempt == "0001" else 0.0
     accelerator.register_for_checkpointing(SlowState(slow, args.output / "saving"))
-    set_seed(SEED, device_specific=True)  # dropout differs between them
+    set_seed(SEED, device_specific=True)  # dropout differs between ranks
     train(args, accelerator, run, prepared)
     write_weights(args, accelerator, prepared)
     while args.linger and not (args.output / "hurry").exists():
         time.sleep(0.1)
     run.finish()
-    accelerator.end_training()  # without it torch now and then aborts at exit, after all was done
+    accelerator.end_training()  # otherwise torch sometimes aborts at exit, after all work is done
 
 
 if __name__ == "__main__":

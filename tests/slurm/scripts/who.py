@@ -1,4 +1,4 @@
-"""Each process writes down who and where it is; a sum over all ranks proves that they met."""
+"""Each process writes its rank and its machine; a sum over all ranks proves that they met."""
 
 import json
 import os
@@ -29,4 +29,4 @@ seen = {
 folder = Path(os.environ["CLUSTERRUN_RUN_DIR"]) / "who"
 folder.mkdir(exist_ok=True)
 (folder / f"{accelerator.process_index}.json").write_text(json.dumps(seen))
-accelerator.end_training()  # without it torch now and then aborts at exit, after all was done
+accelerator.end_training()  # otherwise torch sometimes aborts at exit, after all work is done

@@ -1,4 +1,4 @@
-"""A manifest is written last and seen on the disk, and says of each kind of damage what it is."""
+"""A manifest is written last and is durable, and each kind of damage is identified."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.support.disk_calls import DiskCalls, open_descriptors
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """A folder of a state: two files, one of them in a folder below."""
-    made = tmp_path / "state"
-    (made / "below").mkdir(parents=True)
-    (made / "model").write_text("weights")
-    (made / "below" / "optimizer").write_text("momenta")
-    return made
+    """A folder with a state: two files, one of them in a subfolder."""
+    state = tmp_path / "state"
+    (state / "below").mkdir(parents=True)
+    (state / "model").write_text("weights")
+    (state / "below" / "optimizer").write_text("momenta")
+    return state
 
 
-def test_all_is_on_the_disk_before_and_after_the_manifest_has_its_name(folder, monkeypatch):
-    """Files, then the folders that name them, then the manifest, then the name of the manifest."""
+def test_files_and_manifest_are_durable_before_the_manifest_is_renamed(folder, monkeypatch):
+    """First the files, then their folders, then the manifest, then its name."""
     calls = DiskCalls(monkeypatch)
     manifest.seal(folder, {"step": 3})
     draft = f".manifest.json.{os.getpid()}"
@@ -41,8 +41,8 @@ def test_all_is_on_the_disk_before_and_after_the_manifest_has_its_name(folder, m
     ]
 
 
-def test_changed_facts_are_on_the_disk(folder, monkeypatch):
-    """The files are not looked at again, and nothing else changes."""
+def test_changed_facts_are_durable(folder, monkeypatch):
+    """The files are not read again, and nothing else changes."""
     manifest.seal(folder, {"step": 3, "batch": 1})
     files = (manifest.read(folder) or {})["files"]
     (folder / "model").unlink()
@@ -55,8 +55,8 @@ def test_changed_facts_are_on_the_disk(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [None, "{}", ""])
-def test_facts_of_a_folder_that_is_not_sealed_are_not_changed(folder, content):
-    """A damaged manifest must not become a whole one."""
+def test_facts_of_an_unsealed_folder_are_not_changed(folder, content):
+    """A corrupt manifest must not become a valid one."""
     if content is not None:
         (folder / "manifest.json").write_text(content)
     before = sorted(path.name for path in folder.iterdir())
@@ -66,8 +66,10 @@ def test_facts_of_a_folder_that_is_not_sealed_are_not_changed(folder, content):
     assert manifest.read(folder) is None
 
 
-def test_what_a_manifest_has(folder):
-    """It is JSON that a person can read, with the files' sizes and checksums, and ends with its own checksum."""
+def test_the_content_of_a_manifest(folder):
+    """It is JSON that a person can read, with the files' sizes and checksums, and ends with its own
+    checksum.
+    """
     manifest.seal(folder, {"step": 3})
     text = (folder / "manifest.json").read_text()
     assert manifest.read(folder) == json.loads(text)
@@ -90,8 +92,8 @@ def test_what_a_manifest_has(folder):
     assert lines[-2:] == [f' "crc32": "{json.loads(text)["crc32"]}"', "}"]
 
 
-def test_a_manifest_is_as_open_as_the_state_beside_it(folder):
-    """A teammate who may read the weights may read what they are; no more than the umask allows."""
+def test_a_manifest_has_the_permissions_of_the_umask(folder):
+    """A teammate who may read the weights may also read their description; the umask limits both."""
     for mask in (0, 0o027):
         before = os.umask(mask)
         try:
@@ -101,16 +103,18 @@ def test_a_manifest_is_as_open_as_the_state_beside_it(folder):
         assert stat.S_IMODE((folder / "manifest.json").stat().st_mode) == 0o666 & ~mask
 
 
-def test_an_earlier_manifest_is_no_file_of_the_state(folder):
-    """A folder that is sealed again does not name its own manifest."""
+def test_an_earlier_manifest_is_not_part_of_the_state(folder):
+    """A folder that is sealed again does not list its own manifest."""
     manifest.seal(folder, {})
     manifest.seal(folder, {})
     assert sorted((manifest.read(folder) or {})["files"]) == ["below/optimizer", "model"]
     assert manifest.find_damage(folder) is None
 
 
-def test_stock_that_was_taken_is_not_taken_again(folder, monkeypatch):
-    """Each process takes stock of its own files; who writes the manifest has all of it in hand."""
+def test_checksums_are_not_computed_twice(folder, monkeypatch):
+    """Each process computes those of its own files; the process that writes the manifest receives
+    all of them.
+    """
     entries = manifest.take_stock(folder, mine=lambda name: name == "model")
     assert sorted(entries) == ["model"]
     calls = DiskCalls(monkeypatch)
@@ -118,25 +122,25 @@ def test_stock_that_was_taken_is_not_taken_again(folder, monkeypatch):
     assert (manifest.read(folder) or {})["files"] == entries
     assert [name for call, name in calls.names if call == "fsync"][-1] == "state"
     assert ("fsync", "model") not in calls.names
-    manifest.seal(folder, {}, {})  # nothing of one's own is not nothing known
+    manifest.seal(folder, {}, {})  # an empty list of own files differs from None
     assert (manifest.read(folder) or {})["files"] == {}
 
 
-def test_stock_is_taken_by_the_given_workers(folder):
-    """They are the caller's, who ends a save by them."""
-    asked: list[object] = []
+def test_checksums_are_computed_by_the_given_workers(folder):
+    """They belong to the caller, who cancels a save by them."""
+    submitted: list[object] = []
 
     class Counted(ThreadPoolExecutor):
         def submit(self, *given: object, **more: object) -> Future:
-            asked.append(given)
+            submitted.append(given)
             return super().submit(*given, **more)
 
     assert sorted(manifest.take_stock(folder, workers=Counted(1))) == ["below/optimizer", "model"]
-    assert len(asked) >= 4
+    assert len(submitted) >= 4
 
 
-def test_a_disk_that_takes_nothing_is_heard(folder, monkeypatch):
-    """What fsync says of one file, or of one folder, reaches the caller, and there is no manifest."""
+def test_a_failed_fsync_is_reported(folder, monkeypatch):
+    """An error of fsync on a file or a folder reaches the caller, and no manifest is written."""
     for refused in ("optimizer", "below"):
         with monkeypatch.context() as patched:
 
@@ -159,7 +163,7 @@ def test_no_descriptor_is_left_open(folder):
 
 
 def test_a_folder_that_cannot_be_listed_is_not_sealed(folder, monkeypatch):
-    """os.walk leaves out in silence what it cannot list: the manifest would be of less than the state."""
+    """os.walk silently omits folders that it cannot list: the manifest would be incomplete."""
     real = os.scandir
 
     def scandir(path: str) -> object:
@@ -174,7 +178,7 @@ def test_a_folder_that_cannot_be_listed_is_not_sealed(folder, monkeypatch):
 
 @pytest.mark.parametrize("name", ["model", "below/optimizer"])
 def test_a_file_that_cannot_be_read_is_damage(folder, name):
-    """A folder in its place, or one that is a loop of links, is told with the system's words."""
+    """A folder in its place, or a loop of links, is reported with the system's message."""
     manifest.seal(folder, {})
     (folder / name).unlink()
     (folder / name).symlink_to(folder / name)
@@ -183,15 +187,17 @@ def test_a_file_that_cannot_be_read_is_damage(folder, name):
     )
 
 
-def test_a_file_that_the_disk_does_not_give_is_damage(folder):
+def test_a_file_with_a_read_error_is_damage(folder):
     """A file of the right size whose content cannot be read is named as well."""
-    size = (folder / "below").stat().st_size  # a folder opens, has a size, and cannot be read
+    size = (
+        (folder / "below").stat().st_size
+    )  # a folder can be opened, has a size, and cannot be read
     manifest.seal(folder, {}, {"below": {"size": size, "crc32": "00000000"}})
     assert manifest.find_damage(folder) == "below cannot be read: Is a directory"
 
 
-def test_a_folder_where_a_file_was_is_a_missing_file(folder):
-    """So is a file where a folder was."""
+def test_a_folder_in_place_of_a_file_is_a_missing_file(folder):
+    """So is a file in place of a folder."""
     manifest.seal(folder, {})
     (folder / "below" / "optimizer").unlink()
     (folder / "below").rmdir()
@@ -199,18 +205,18 @@ def test_a_folder_where_a_file_was_is_a_missing_file(folder):
     assert manifest.find_damage(folder) == "below/optimizer is missing"
 
 
-def test_the_first_damage_by_name_is_told_and_the_reading_ends(folder):
-    """Each file that was read well is told to the caller, for a progress bar; none after the damage."""
+def test_reading_ends_at_the_first_damage_by_name(folder):
+    """Each verified file is reported to the caller, for a progress bar; none after the damage."""
     (folder / "zeta").write_text("last")
     manifest.seal(folder, {})
-    told: list[int] = []
-    assert manifest.find_damage(folder, told.append) is None
-    assert told == [7, 7, 4]
+    progress: list[int] = []
+    assert manifest.find_damage(folder, progress.append) is None
+    assert progress == [7, 7, 4]
     (folder / "model").write_text("WEIGHTS")
     (folder / "zeta").write_text("LAST")
-    told.clear()
-    assert manifest.find_damage(folder, told.append) == "model's checksum differs"
-    assert told == [7]
+    progress.clear()
+    assert manifest.find_damage(folder, progress.append) == "model's checksum differs"
+    assert progress == [7]
     (folder / "zeta").unlink()
     assert (
         manifest.find_damage(folder) == "zeta is missing"

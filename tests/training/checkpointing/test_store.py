@@ -1,64 +1,42 @@
-"""What a run's checkpoints are on the disk: published in one rename, listed in order, and pruned with care."""
+"""A run's checkpoints on the disk: published by one rename, listed in order, and pruned carefully."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import threading
-from pathlib import Path
-
 import pytest
 
-from clusterrun.training.checkpointing import manifest, store
+from clusterrun.training.checkpointing import manifest
 from clusterrun.training.checkpointing.store import Checkpoints, Position, StoredCheckpoint
 from tests.support.disk_calls import DiskCalls
+from tests.training.checkpointing.conftest import FACTS, refuse_removals, sealed
 from tests.training_scripts.launches import fake_checkpoint, names
 
-FACTS = {"step": 3, "attempt": 2, "epoch": 1, "batch": 4, "world_size": 8}
 
-
-@pytest.fixture
-def stored(tmp_path) -> Checkpoints:
-    """The checkpoints of a run's second attempt, which keeps one."""
-    made = Checkpoints(tmp_path / "checkpoints", tmp_path / "staging", attempt=2, keep=1)
-    made.clear_staging()
-    return made
-
-
-def sealed(checkpoints: Checkpoints, step: int = 3, **facts: object) -> Path:
-    draft = checkpoints.draft(step)
-    checkpoints.make_room(draft)
-    (draft / "model").write_text("weights")
-    manifest.seal(draft, {**FACTS, "step": step, **facts})
-    return draft
-
-
-def test_training_begins_at_nothing():
+def test_training_starts_at_position_0():
     """Position counts from 0."""
     assert Position() == Position(step=0, epoch=0, batch=0)
 
 
-def test_a_published_checkpoint_says_what_it_is(stored, tmp_path):
-    """Its place, its numbers, its size, and what it was saved with."""
+def test_a_published_checkpoint_describes_itself(stored, tmp_path):
+    """Its path, its numbers, its size, and the options it was saved with."""
     sharing = {"accumulation": 2}
-    made = stored.publish(sealed(stored, strategy="FSDP", sharing=sharing))
+    published = stored.publish(sealed(stored, strategy="FSDP", sharing=sharing))
     path = tmp_path / "checkpoints" / "step-00000003-0002"
-    assert made == StoredCheckpoint(
+    assert published == StoredCheckpoint(
         path, attempt=2, step=3, epoch=1, batch=4, world_size=8, size=7, strategy="FSDP", sharing=sharing
     )  # fmt: skip
-    assert made.name == path.name
-    assert stored.latest() == stored.newest() == made
+    assert published.name == path.name
+    assert stored.latest() == stored.newest() == published
 
 
-def test_what_a_checkpoint_does_not_say_is_empty(stored):
+def test_missing_facts_of_a_checkpoint_are_empty(stored):
     """Checkpoints of 0.1.0 have neither strategy nor sharing."""
-    made = stored.publish(sealed(stored, sharing=None))
-    assert (made.strategy, made.sharing) == ("", {})
-    assert StoredCheckpoint(made.path, 1, 1, 1, 1, 1).size == 0
+    published = stored.publish(sealed(stored, sharing=None))
+    assert (published.strategy, published.sharing) == ("", {})
+    assert StoredCheckpoint(published.path, 1, 1, 1, 1, 1).size == 0
 
 
-def test_a_publication_is_one_rename_that_is_on_the_disk(stored, monkeypatch):
-    """After a power failure the checkpoint has its name, or the run has the one before."""
+def test_a_publication_is_one_durable_rename(stored, monkeypatch):
+    """After a power failure either the checkpoint has its name, or the previous one is the newest."""
     draft = sealed(stored)
     calls = DiskCalls(monkeypatch)
     stored.publish(draft)
@@ -67,7 +45,7 @@ def test_a_publication_is_one_rename_that_is_on_the_disk(stored, monkeypatch):
 
 @pytest.mark.parametrize("text", ["", "{}", None])
 def test_a_draft_that_cannot_be_read_back_is_not_published(stored, tmp_path, text):
-    """The disk has taken something else than what was written: the checkpoints stay as they are."""
+    """The disk has stored something else than was written: the existing checkpoints stay."""
     stored.publish(sealed(stored, step=3))
     draft = sealed(stored, step=4)
     if text is None:
@@ -80,8 +58,10 @@ def test_a_draft_that_cannot_be_read_back_is_not_published(stored, tmp_path, tex
     assert names(tmp_path) == ["step-00000003-0002"]
 
 
-def test_a_damaged_checkpoint_is_replaced_by_one_of_its_name(stored, tmp_path):
-    """An attempt that passed over its own damaged one trains the step again, and may keep that one."""
+def test_a_corrupt_checkpoint_is_replaced_by_one_of_its_name(stored, tmp_path):
+    """An attempt that skipped its own corrupt checkpoint trains the step again, and may keep that
+    one.
+    """
     for step in (2, 3):
         stored.publish(sealed(stored, step=step))
     spoiled = tmp_path / "checkpoints" / "step-00000003-0002"
@@ -90,7 +70,7 @@ def test_a_damaged_checkpoint_is_replaced_by_one_of_its_name(stored, tmp_path):
     found = stored.newest()
     assert found is not None
     assert found.step == 2
-    # a grave of a removal that was killed is in the way
+    # the remains of an interrupted removal are in the way
     (tmp_path / "staging" / f"{spoiled.name}.discarded" / "left").mkdir(parents=True)
     stored.publish(sealed(stored, step=3))
     assert sorted(path.name for path in spoiled.iterdir()) == ["manifest.json", "model"]
@@ -100,8 +80,8 @@ def test_a_damaged_checkpoint_is_replaced_by_one_of_its_name(stored, tmp_path):
     assert list((tmp_path / "staging").iterdir()) == []
 
 
-def test_the_remains_of_a_replaced_one_are_no_failed_save(stored, tmp_path, monkeypatch):
-    """Some of the damaged checkpoint cannot be removed: the new one is published all the same."""
+def test_the_remains_of_a_replaced_checkpoint_do_not_fail_the_save(stored, tmp_path, monkeypatch):
+    """Parts of the corrupt checkpoint cannot be removed: the new one is published anyway."""
     stored.publish(sealed(stored))
     refuse_removals(monkeypatch)
     draft = stored.draft(3)
@@ -110,18 +90,8 @@ def test_the_remains_of_a_replaced_one_are_no_failed_save(stored, tmp_path, monk
     assert stored.publish(draft).path == tmp_path / "checkpoints" / draft.name
 
 
-def refuse_removals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every removal of a file fail, as on a disk that has become read-only."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(30, "Read-only file system")
-
-    for name in ("unlink", "rmdir", "remove"):
-        monkeypatch.setattr(os, name, refuse)
-
-
-def test_a_draft_that_stays_is_no_error(stored, monkeypatch):
-    """Dropping one is tidiness; the next attempt tries again."""
+def test_a_draft_that_cannot_be_removed_is_no_error(stored, monkeypatch):
+    """Removing one is only tidiness; the next attempt tries again."""
     draft = sealed(stored)
     with monkeypatch.context() as patched:
         refuse_removals(patched)
@@ -130,23 +100,23 @@ def test_a_draft_that_stays_is_no_error(stored, monkeypatch):
     assert draft.exists()
     stored.drop(draft)
     assert not draft.exists()
-    stored.drop(draft)  # what is gone is dropped
+    stored.drop(draft)  # a missing draft can be removed
 
 
-def test_a_draft_begins_empty(stored):
-    """A save that failed left half a state, which is no part of the next one's."""
+def test_a_draft_starts_empty(stored):
+    """A failed save left part of a state, which must not be part of the next one."""
     draft = sealed(stored)
     stored.make_room(draft)
     assert list(draft.iterdir()) == []
 
 
-def test_the_folders_are_made_when_they_are_missing(tmp_path):
-    """Also those above them; what earlier attempts left in staging goes, checkpoints stay."""
-    made = Checkpoints(tmp_path / "a" / "checkpoints", tmp_path / "b" / "staging", 1, None)
-    made.clear_staging()
-    made.publish(sealed(made))
+def test_missing_folders_are_made(tmp_path):
+    """With their parents; what earlier attempts left in staging is removed, checkpoints stay."""
+    checkpoints = Checkpoints(tmp_path / "a" / "checkpoints", tmp_path / "b" / "staging", 1, None)
+    checkpoints.clear_staging()
+    checkpoints.publish(sealed(checkpoints))
     (tmp_path / "b" / "staging" / "half" / "done").mkdir(parents=True)
-    made.clear_staging()
+    checkpoints.clear_staging()
     assert list((tmp_path / "b" / "staging").iterdir()) == []
     assert [path.name for path in (tmp_path / "a" / "checkpoints").iterdir()] == [
         "step-00000003-0001"
@@ -157,16 +127,16 @@ def test_the_folders_are_made_when_they_are_missing(tmp_path):
     assert draft.is_dir()
 
 
-def test_moving_a_checkpoint_is_recorded(stored):
-    """The number of batches changes in the checkpoint and in what is in hand of it."""
-    made = stored.publish(sealed(stored))
-    moved = stored.move(made, 9)
+def test_a_moved_checkpoint_is_recorded(stored):
+    """The number of batches changes in the checkpoint and in the object that describes it."""
+    published = stored.publish(sealed(stored))
+    moved = stored.move(published, 9)
     assert (moved.batch, moved.step) == (9, 3)
     assert stored.newest() == moved
 
 
-def test_what_is_no_checkpoint_is_left_alone(stored, tmp_path):
-    """Folders of another name are neither read nor removed, whatever is in them."""
+def test_other_folders_are_left_alone(stored, tmp_path):
+    """Folders with another name are neither read nor removed, whatever they contain."""
     others = ["step-1", "step-x-0001", "step-00000009-0001.old", "best"]
     for name in others:
         (tmp_path / "checkpoints" / name).mkdir()
@@ -179,8 +149,10 @@ def test_what_is_no_checkpoint_is_left_alone(stored, tmp_path):
     assert names(tmp_path) == sorted([*others, "step-00000002-0002"])
 
 
-def test_the_newest_is_of_the_newest_attempt(stored, tmp_path):
-    """A later attempt knew all that earlier ones had published, whatever step a fenced one has reached since."""
+def test_the_newest_checkpoint_is_of_the_newest_attempt(stored, tmp_path):
+    """A later attempt knew all checkpoints of earlier ones, whatever step a fenced attempt has
+    reached since.
+    """
     folder = tmp_path / "checkpoints"
     for step, attempt in ((90, 1), (100_000_000, 1), (5, 2), (20, 2)):
         fake_checkpoint(folder, step, attempt)
@@ -189,8 +161,8 @@ def test_the_newest_is_of_the_newest_attempt(stored, tmp_path):
     assert (found.step, found.attempt) == (20, 2)
 
 
-def test_a_whole_manifest_is_needed_for_the_latest(stored, tmp_path):
-    """Its files are not looked at; a manifest without its numbers is none."""
+def test_the_latest_checkpoint_has_a_valid_manifest(stored, tmp_path):
+    """Its files are not read; a manifest without its numbers is invalid."""
     fake_checkpoint(tmp_path / "checkpoints", 1, 1)
     good = tmp_path / "checkpoints" / fake_checkpoint(tmp_path / "checkpoints", 2, 1)
     fake_checkpoint(tmp_path / "checkpoints", 3, 1)
@@ -203,8 +175,8 @@ def test_a_whole_manifest_is_needed_for_the_latest(stored, tmp_path):
     assert found.path == good
 
 
-def test_what_is_passed_over_is_said_with_the_reason(stored, tmp_path, capsys):
-    """One line for each, and one for the one that is taken; a person reads them in the log."""
+def test_skipped_checkpoints_are_logged_with_the_reason(stored, tmp_path, capsys):
+    """One line for each, and one for the checkpoint that is used; people read them in the log."""
     for step in (1, 2, 3, 4):
         fake_checkpoint(tmp_path / "checkpoints", step, 1)
     folder = tmp_path / "checkpoints"
@@ -224,78 +196,3 @@ def test_what_is_passed_over_is_said_with_the_reason(stored, tmp_path, capsys):
     assert "it has no manifest.json" in lines[1]
     assert "its manifest.json does not have the position" in lines[2]
     assert lines[3].endswith("verified step-00000001-0001: every byte is as it was saved")
-
-
-def test_later_attempts_are_not_pruned(stored, tmp_path):
-    """A fenced attempt that prunes once more must not remove what its successor saved."""
-    made = [
-        fake_checkpoint(tmp_path / "checkpoints", step, attempt)
-        for step, attempt in ((1, 1), (2, 2), (1, 3))
-    ]
-    stored.prune()
-    stored.finish_removal()
-    assert names(tmp_path) == sorted(made[1:])
-
-
-def test_one_of_the_same_step_is_not_further_along(stored, tmp_path):
-    """The step was saved again by a later attempt: the earlier one goes."""
-    fake_checkpoint(tmp_path / "checkpoints", 5, 1)
-    own = fake_checkpoint(tmp_path / "checkpoints", 5, 2)
-    stored.prune()
-    stored.finish_removal()
-    assert names(tmp_path) == [own]
-
-
-def test_nothing_is_pruned_without_a_whole_one(stored, tmp_path):
-    """Damaged ones are all that there is: a person may save something of them."""
-    for step in (1, 2):
-        (tmp_path / "checkpoints" / f"step-{step:08d}-0001").mkdir()
-    stored.prune()
-    stored.finish_removal()
-    assert len(names(tmp_path)) == 2
-
-
-def test_training_does_not_wait_for_a_removal(stored, tmp_path, monkeypatch):
-    """It goes on in a thread that does not hold up the end of the process; the next save waits for it."""
-    for step in (1, 2):
-        stored.publish(sealed(stored, step=step))
-    allowed, real = threading.Event(), shutil.rmtree
-
-    def slow(path: Path, **more: object) -> None:
-        if threading.current_thread().name == "clusterrun-prune":
-            assert threading.current_thread().daemon
-            allowed.wait(10)
-        real(path, **more)
-
-    monkeypatch.setattr(store.shutil, "rmtree", slow)
-    stored.prune()
-    assert names(tmp_path) == ["step-00000002-0002"]
-    grave = tmp_path / "staging" / "step-00000001-0002.discarded"
-    assert grave.exists()
-    threading.Timer(0.2, allowed.set).start()
-    stored.make_room(stored.draft(9))
-    assert not grave.exists()
-
-
-def test_a_removal_that_fails_is_silent(stored, tmp_path, monkeypatch, capsys):
-    """What a thread raises would be printed amid the training; the next attempt clears the rest."""
-    for step in (1, 2):
-        stored.publish(sealed(stored, step=step))
-    raised = []
-    monkeypatch.setattr(threading, "excepthook", raised.append)
-    refuse_removals(monkeypatch)
-    stored.prune()
-    stored.finish_removal()
-    assert (raised, capsys.readouterr().err) == ([], "")
-    assert names(tmp_path) == ["step-00000002-0002"]
-
-
-def test_a_prune_that_the_disk_refuses_is_no_failed_save(stored, tmp_path, capsys):
-    """The checkpoint is published; what would have gone stays, and the log says so."""
-    made = [stored.publish(sealed(stored, step=step)) for step in (1, 2)]
-    shutil.rmtree(tmp_path / "staging")
-    (tmp_path / "staging").write_text("no folder")
-    stored.prune()
-    stored.finish_removal()
-    assert names(tmp_path) == [one.name for one in made]
-    assert "cannot remove old checkpoints yet: " in capsys.readouterr().err

@@ -1,4 +1,6 @@
-"""A `subprocess.Popen` that forks where it would start this Python with a script: what was imported is there already."""
+"""A `subprocess.Popen` that forks instead of starting this Python with a script: imports are
+already done.
+"""
 
 import ctypes
 import gc
@@ -17,7 +19,7 @@ OPEN_FILES = 4096  # more than a launcher has open
 
 
 class Fork(subprocess.Popen):
-    """Starts `python [-u] SCRIPT WORD...` as a fork, and anything else as Popen does."""
+    """Starts `python [-u] SCRIPT WORD...` as a fork, and anything else like Popen."""
 
     def _execute_child(self, *given):
         words = inspect.signature(super()._execute_child).bind(*given).arguments
@@ -37,7 +39,9 @@ class Fork(subprocess.Popen):
 
 
 def become(argv, words):
-    """Do in a fork what exec does to a process, as far as a training or a job script can see it; run the script."""
+    """Do in a fork what exec does to a process, as far as a training or a job script can see; run
+    the script.
+    """
     if words["start_new_session"]:
         os.setsid()
     for number in signal.valid_signals():
@@ -56,9 +60,11 @@ def become(argv, words):
 
 
 def take_environment(environment):
-    """Take an environment, and show it in /proc/PID/environ, where job scripts look for trainers; what is new comes first.
+    """Set an environment, and show it in /proc/PID/environ, where job scripts look for training
+    processes; new variables come first.
 
-    The kernel shows the memory where the launcher's first environment is. It's too small for all, so it's cut off there.
+    The kernel shows the memory of the launcher's first environment. It is too small for all
+    variables, so the rest is cut off.
     """
     before = dict(os.environ)
     os.environ.clear()  # from here on no pointer leads into that memory

@@ -1,8 +1,10 @@
-"""With this folder in PYTHONPATH a launch takes a third of the CPU time: for tests that are not about the launch itself.
+"""With this folder in PYTHONPATH a launch takes a third of the CPU time: for tests that are not
+about the launch itself.
 
-Python reads a file of this name at each start. The launcher is still accelerate's and torchrun's, and its ranks are its
-children; but they are forks of it (forked_ranks.py), and have what it imported. Modules that a launch or a training only
-passes by are executed when somebody uses more of them than is filled in here.
+Python reads a file of this name at each start. The launcher is still accelerate's and torchrun's,
+and its ranks are its children; but they are forks of it (forked_ranks.py), and have its imports.
+Modules that a launch or a training hardly uses are executed only when somebody uses more of them
+than is filled in here.
 """
 
 import gc
@@ -15,15 +17,15 @@ gc.set_threshold(100_000, 50, 50)  # importing torch collects garbage for a fift
 
 TORCHRUN = "torch.distributed.elastic.multiprocessing.subprocess_handler.subprocess_handler"
 LAZY = {
-    # asked by every optimizer step, and by DDP for its default; nobody here compiles a model
+    # every optimizer step reads it, and DDP for its default; no test compiles a model
     "torch._dynamo": {
         "disable": lambda function, *_, **__: function,
         "graph_break": lambda *_, **__: None,
         "utils": types.SimpleNamespace(get_optimize_ddp_mode=lambda: "ddp_optimizer"),
     },
-    # accelerate asks of each dataset whether it is one of these
+    # accelerate checks whether each dataset is one of these
     "datasets": {"IterableDataset": type("IterableDataset", (), {})},
-    # imports transformers, for a command that no job types
+    # imports transformers, for a command that no job runs
     "accelerate.commands.estimate": {"estimate_command_parser": lambda *_, **__: None},
 }
 
@@ -56,7 +58,7 @@ AFTERWARDS = {
 
 
 class Finder:
-    """Finds these modules as Python does, and changes how they are executed."""
+    """Finds these modules like Python, and changes how they are executed."""
 
     @staticmethod
     def find_spec(name, path=None, _=None):
