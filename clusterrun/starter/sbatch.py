@@ -21,7 +21,8 @@ from clusterrun.starter.oracle.proof import Proof, prove
 MAX_SCRIPT_BYTES = 1 << 20
 """A larger file is not an sbatch script."""
 _LONGEST_LINE = 1 << 15
-_DEEPEST = 100
+_DEEPEST = 50
+_MOST_PIECES = 200
 _BASH = re.compile(r"#!.*\b(bash|sh)\b")
 
 
@@ -100,6 +101,10 @@ def _translate(source: _Source, *, check: bool) -> Draft:
 def _check_pieces(name: str, draft: Draft) -> None:
     """Raise SpecError for a shell line of the draft that bash cannot parse."""
     pieces = [*shell_pieces(draft)]
+    if len(pieces) > _MOST_PIECES:
+        what = f"{len(pieces)} of its lines would be kept as shell; at most {_MOST_PIECES} are"
+        hint = "move them into a file, and source it in a copy of the script"
+        raise SpecError([Problem(name, "", what, hint)])
     faults = zip(pieces, syntax_faults([text for _, text in pieces]), strict=True)
     problems = [
         Problem(

@@ -5,6 +5,7 @@
 # at each call.
 
 enable -n kill exec source . cd pushd popd ulimit umask suspend logout history fc hash bind enable
+FUNCNEST=60
 __zero=/var/spool/slurmd/slurm_script
 __pid=424$__node
 RANDOM=$((4242 + __node))

@@ -42,7 +42,7 @@ MISTAKES = {
     "university_modules": [(14, "requeue"), (18, "set-e"), (22, "port"), (27, "late-directive"),
                            (28, "kill-on-bad-exit"), (28, "srun-cpus")],
     "apptainer": [(6, "requeue"), (10, "srun-cpus")],
-    "heredoc_hostfile": [(8, "requeue"), (19, "port")],
+    "heredoc_hostfile": [(8, "requeue"), (18, "pdsh"), (19, "port")],
     "bash_c_exports": [(8, "requeue"), (11, "port")],
     "trap_requeue": [(8, "output"), (14, "trap"), (16, "set-e"), (17, "cpu")],
     "trap_right": [(5, "trap-signal")],

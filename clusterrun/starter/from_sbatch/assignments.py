@@ -57,6 +57,8 @@ class Assignments:
                 )
                 return name, word
             self.scope.values[name] = self._as_value(name, word)
+            if any(isinstance(part, Shell) and is_computed(part) for part in word.parts):
+                return name, self.without_secrets(word)
         found = self.scope.values[name]
         return name, found if isinstance(found, Word) else None
 

@@ -40,6 +40,8 @@ def positional_read(text: str) -> set[str]:
     for node in below(parse(text)):
         if node.type in ("simple_expansion", "expansion") and not _in_function(node):
             found |= set(re.findall(r"^\$\{?([1-9])\b(?!:?[-+])", text_of(node).strip()))
+        elif node.type == "command_name" and text_of(node) in ("getopts", "shift"):
+            found |= set() if _in_function(node) else {"@"}
     return found
 
 

@@ -36,7 +36,9 @@ def environment_section(
     """
     for line, _, name in selected.left:
         facts.secrets.setdefault(name, line)
-    variables = _exported_variables(facts, selected) | _read_export_option(facts, requested)
+    variables = _exported_variables(facts, selected) | _read_export_option(
+        facts, requested, selected
+    )
     defined = {*variables}.union(*(kept.defines for kept in setup))
     inherited = _inherited_variables(
         facts, [selected.command, *(kept.text for kept in setup)], defined, shell
@@ -93,10 +95,14 @@ def _exported_variables(facts: Facts, selected: SelectedCommand) -> dict[str, st
     return found
 
 
-def _read_export_option(facts: Facts, requested: ResourceRequest) -> dict[str, str]:
+def _read_export_option(
+    facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> dict[str, str]:
     """Return the variables of `--export`; a name without a value becomes a secret."""
     found = {}
-    for part in requested.text("export").split(","):
+    srun = selected.started.srun
+    given = [requested.text("export"), srun.options.get("export", "") if srun else ""]
+    for part in ",".join(given).split(","):
         name, equals, value = part.partition("=")
         if equals and is_secret_name(name, value):
             facts.secrets.setdefault(name, requested.line("export"))

@@ -13,6 +13,15 @@ from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 from clusterrun.starter.from_sbatch.setup import lines_after
 
+# The job script sets these by itself, or they follow from the spec.
+_HANDLED_OF_SRUN = frozenset(
+    """
+    nodes ntasks ntasks-per-node cpus-per-task kill-on-bad-exit label unbuffered jobid nodelist
+    relative gres gpus gpus-per-node gpus-per-task gpus-per-tres exclusive wait quiet verbose
+    job-name overlap exact mem time partition account tasks-per-node
+    """.split()
+)
+
 
 def notes_of(
     facts: Facts, requested: ResourceRequest, selected: SelectedCommand, draft: Draft
@@ -59,13 +68,12 @@ def _note_dropped_parts(selected: SelectedCommand) -> Iterator[tuple[int, str]]:
     for line, flag, name in selected.left:
         yield line, f"{flag} removed: read {name} from the environment in the training script"
     srun = started.srun.options if started.srun else {}
-    for name in sorted(
-        set(srun) & {"container-image", "container-mounts", "multi-prog", "mpi", "export"}
-    ):
-        yield (
-            started.line,
-            f"srun --{name}={srun[name]} not translated: the job script calls srun itself",
-        )
+    for name in sorted(set(srun) - _HANDLED_OF_SRUN):
+        if name != "export" or not srun[name].upper().startswith("ALL"):
+            option = f"--{name}={srun[name]}" if srun[name] else f"--{name}"
+            yield started.line, f"srun {option} not translated: the job script calls srun itself"
+    if started.piped and selected.launched:
+        yield started.line, "the pipe is removed: clusterrun logs shows the output"
     for text in started.dropped:
         feeds = text.endswith("|") or text.lstrip("0123456789").startswith("<")
         instead = (
@@ -112,13 +120,19 @@ def _note_options(requested: ResourceRequest) -> Iterator[tuple[int, str]]:
 
 
 def _note_omissions(facts: Facts, selected: SelectedCommand) -> Iterator[tuple[int, str]]:
+    command = selected.started.shell or selected.started.inside
+    last = selected.started.line + command.count("\n")
     for line in lines_after(facts, selected):
+        if command and selected.started.line <= line <= last:
+            continue
         yield line, "not translated: a run ends with its training"
     for line, _ in facts.traps:
         yield line, "trap removed: the job script saves and requeues by itself"
     if facts.reads_arguments:
         what = "arguments after the script's name in sbatch are not in the spec"
-        yield 0, f"{what}; write them into args"
+        yield 0, f"{what}; pass them to init after --"
+    for name, line in facts.unset.items():
+        yield line, f"${name} omitted: neither the script nor your shell sets it"
     for line in facts.unreadable:
         yield line, "cannot be parsed as bash; kept as written"
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from clusterrun.quoting import quote
 from clusterrun.starter.from_sbatch.facts import Facts, Kept
+from clusterrun.starter.from_sbatch.more_mistakes import CONDA_INIT, SCRIPT_FOLDER
 from clusterrun.starter.from_sbatch.words import Scope, Word
 
 # Where the job script itself looks for conda (templates/functions/30-environment.sh).
@@ -33,7 +34,7 @@ def note_command(facts: Facts, scope: Scope, words: Sequence[Word], text: str, l
         _note_source(facts, scope, texts, text, line, known=known)
     elif name in _CONDA and texts[1:2] == ["activate"]:
         _note_conda(facts, texts[2:], text, line, known=known)
-    elif name in ("cd", "pushd"):
+    elif name in ("cd", "pushd") and not SCRIPT_FOLDER.search(text):
         _note_folder(facts, scope, texts[1:], text, line, known=known)
     else:
         return _note_other(facts, name, texts, text, line)
@@ -52,6 +53,8 @@ def _note_other(facts: Facts, name: str, texts: Sequence[str], text: str, line: 
     elif texts[:2] == ["scontrol", "requeue"]:
         facts.requeues = facts.requeues or line
     else:
+        if CONDA_INIT.match(text) or (name == "cd" and SCRIPT_FOLDER.search(text)):
+            return True  # reported as a mistake
         # a job inherits nothing of the submitting shell, and use_conda defines `conda`
         hook = name == "eval" and re.search(r"(conda|mamba)\b.*\bhook", text)
         is_deactivation = name in ("deactivate", *_CONDA) and texts[-1:] == ["deactivate"]
@@ -137,6 +140,8 @@ def _note_folder(
     elif names[0] not in (".", "./"):
         base = facts.folder[1] if facts.folder else ""
         facts.folder = (line, str(PurePosixPath(base) / names[0]))
+        here = PurePosixPath(scope.shell.get("PWD", "."))
+        scope.values["PWD"] = Word((str(here / facts.folder[1]),), line)
         if facts.venv and not facts.started and not PurePosixPath(facts.venv[1]).is_absolute():
             here = scope.look("SLURM_SUBMIT_DIR")
             above = str(PurePosixPath(scope.shell.get("PWD", "."))) if here else "."

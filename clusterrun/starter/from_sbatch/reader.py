@@ -42,6 +42,8 @@ def read_script(
     """
     facts = Facts(name, text, read_directives(text))
     scope = Scope({key: Word((value,), 0) for key, value in known.items()}, shell)
+    code = re.sub(r"(^|\s)#.*", "", text, flags=re.MULTILINE)
+    scope.bare = frozenset(re.findall(r"(?<![\w$])(?<!\$\{)[A-Za-z_]\w*", code))
     if arguments:
         scope.values |= positional([Word((one,), 0) for one in arguments])
     reader = Reader(facts, scope)
@@ -169,6 +171,17 @@ class Reader(Recorder):
             self.facts, self.scope, words, text, self.line(node)
         ):
             self.start(node, inner, words, background=background, piped=piped)
+
+    def _evaluates_training(self, words: list[Word]) -> bool:
+        text = " ".join(word.text for word in words[1:])
+        return all(word.known for word in words) and self.trains(parse(text))
+
+    def _read_evaluated(self, words: list[Word], line: int) -> None:
+        """Read what `eval` runs, where it runs."""
+        text = " ".join(word.source for word in words[1:]).replace("\\\n", " ")
+        inner = Reader(self.facts, self.scope, line - 1, self.outer, self.functions)
+        inner.inside = self.inside
+        inner.statements(parse(text).children)
 
     def _read_into(self, node: Node, words: list[Word]) -> None:
         """Keep `read` and `mapfile`, whose variables are known only when the script runs."""

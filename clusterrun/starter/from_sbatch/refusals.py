@@ -67,6 +67,12 @@ def _is_training(one: Started, requested: ResourceRequest) -> bool:
     return one.kind == "python" and one.srun is not None and several
 
 
+def _is_again(one: Started, chosen: Started) -> bool:
+    """Return whether a function that is called twice starts the same launch twice."""
+    same_place = one is not chosen and one.line_of_words == chosen.line_of_words
+    return same_place and one.kind == chosen.kind and not one.inside
+
+
 def _refuse_several_trainings(
     facts: Facts, requested: ResourceRequest, selected: SelectedCommand
 ) -> Refusals:
@@ -78,6 +84,13 @@ def _refuse_several_trainings(
         for one in facts.started
         if _is_training(one, requested) and not (one.inside and one.inside == chosen.inside)
     }
+    again = [one for one in facts.started if _is_again(one, chosen)]
+    if again:
+        what = "starts a training several times; a run has one training"
+        hint = (
+            "make one spec for each: run this command on copies of the script with one launch each"
+        )
+        yield chosen.line_of_words, what, hint
     for line in sorted(places - {chosen.line_of_words}):
         what = f"starts a training, and line {chosen.line_of_words} another one; a run has one"
         hint = (

@@ -30,8 +30,10 @@ _PLAIN = frozenset(
         "debug",
         "main_training_function",
         "downcast_bf16",
+        "tee",
     }
 )
+_BESIDE_CONFIG_FILE = frozenset({"num_cpu_threads_per_process", "tee"})
 _DEEPSPEED = frozenset(
     """
     zero_stage offload_optimizer_device offload_param_device offload_optimizer_nvme_path
@@ -53,8 +55,10 @@ def accelerate_section(
     path = parsed.value("config_file")
     if path is None:
         return words, left
-    if config is None or not words:
-        return {"config_file": path}, [*left, *sorted(_flag_names(words))]
+    if config is None or not {*words} - _BESIDE_CONFIG_FILE:
+        kept = {key: value for key, value in words.items() if key in _BESIDE_CONFIG_FILE}
+        others = {key: value for key, value in words.items() if key not in kept}
+        return {"config_file": path, **kept}, [*left, *sorted(_flag_names(others))]
     known = {
         key: value
         for key, value in config.items()
@@ -88,7 +92,7 @@ def _translate_flags(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
             groups[group][name] = value
         else:
             found[name] = (
-                word.text if word is not None and name != "num_cpu_threads_per_process" else value
+                word.text if word is not None and name not in _BESIDE_CONFIG_FILE else value
             )
     found |= {"use_cpu": True} if "cpu" in parsed.flags else {}
     for group, values in groups.items():

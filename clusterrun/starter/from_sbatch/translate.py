@@ -165,6 +165,7 @@ class _Translator:
         job_name = (
             self.requested.text("job-name") or PurePosixPath(self.facts.name).name.partition(".")[0]
         )
+        job_name = re.sub(r"[-_.]*%\d*[A-Za-z]", "", job_name)  # a pattern of file names
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", job_name).strip("-._")[:64]
         return name if NAME.fullmatch(name) else "run"
 

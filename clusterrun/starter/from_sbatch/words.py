@@ -103,6 +103,9 @@ class Scope:
     unset: dict[str, int] = field(default_factory=dict)
     """Variables that nothing sets and that are read as a word of their own, with their lines."""
 
+    bare: frozenset[str] = frozenset()
+    """The names that appear in the script without a dollar, which it may set in any way."""
+
     is_open: bool = False
     """Whether a sourced file or another program may have set variables."""
 
@@ -111,7 +114,9 @@ class Scope:
 
     def is_unset(self, name: str) -> bool:
         """Return whether nothing can have set a variable: the script, its shell, Slurm, modules."""
-        if name in self.values or name in self.shell or self.is_open or name.isdigit():
+        if name in self.values or name in self.shell or name in self.bare:
+            return False
+        if self.is_open or name.isdigit():
             return False
         return not MAY_BE_SET.fullmatch(name)
 

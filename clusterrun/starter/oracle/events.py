@@ -19,13 +19,13 @@ from clusterrun.starter.oracle.rewriting import SEARCH_PATH, rewrite
 
 WALL_S = 5.0
 """The longest time for one shell."""
-_CPU_S = 3
-_MEMORY_BYTES = 1 << 29
+_CPU_S = 2
+_MEMORY_BYTES = 1 << 28
 _EVENT_BYTES = 4 << 20
 # bash sets them for itself
 _OF_BASH = frozenset({"_", "OLDPWD", "PWD", "SHLVL", "BASH_ENV", "BASHOPTS", "SHELLOPTS"})
 _REFUSED = re.compile(
-    r"line (\d+): (.*(?:restricted|readonly variable|syntax error|unbound variable).*)"
+    r"line (\d+): (.*(?:restricted|readonly variable|syntax error|unbound variable|cannot allocate).*)"
 )
 
 
@@ -95,9 +95,12 @@ def _run(command: list[str], environment: Mapping[str, str], place: Path, folder
         except subprocess.TimeoutExpired:
             raise CannotRecordError(f"it runs longer than {WALL_S:.0f} s") from None
         finally:
+            # ends what the shell has left behind, too
             with suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGKILL)
             shell.wait()
+    if shell.returncode < 0:
+        raise CannotRecordError("it uses too much time or memory")
     return (place / "errors").read_text(errors="replace")[:100_000]
 
 

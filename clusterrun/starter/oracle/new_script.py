@@ -16,7 +16,8 @@ checkpoint=
 cd "$work_dir"
 set_up_environment
 export num_machines={nodes} num_processes=${{num_processes:-{processes}}} node_dir=/node-folder
-export main_process_ip=node0 main_process_port=20000 MASTER_ADDR=node0 MASTER_PORT=20000 checkpoint
+export main_process_ip=node0 main_process_port=20000 checkpoint
+export MASTER_ADDR=$'\\x1aaddress\\x1a' MASTER_PORT=$'\\x1aport\\x1a'
 srun --ntasks-per-node=1 --nodes={nodes} bash -c "$(declare -f launch write_configs)
 write_configs
 launch"

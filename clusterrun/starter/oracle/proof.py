@@ -30,8 +30,11 @@ _EXPLAINED = {
         "node-rank launchers num-processes machines srun idle-gpus cpu background".split()
     ),
     "order": frozenset({"module-order"}),
+    "folder": frozenset({"script-folder"}),
+    "before": frozenset({"conda-init"}),
     "variable": frozenset({"devices"}),
 }
+_IS_RANK = re.compile(r"is '\S*\d+', and was '\S*0'$")
 _SERVICES = frozenset(
     "wandb huggingface-cli hf pip python python3 vllm uv mpirun mpiexec srun".split()
 )
@@ -163,8 +166,10 @@ def _is_reported(found: Difference, draft: Draft) -> bool:
     kinds = _EXPLAINED.get(found.kind, frozenset())
     if any(one.key in kinds for one in draft.mistakes):
         return True
+    if found.kind == "words" and "command" in draft.values and _IS_RANK.search(found.what):
+        return any(one.key == "node-rank" for one in draft.mistakes)
     if found.kind == "after":
-        return any(
+        return any(note.message.startswith("trap removed") for note in draft.notes) or any(
             note.message.startswith("not translated: a run ends")
             and note.where.endswith(f":{found.line}")
             for note in draft.notes
