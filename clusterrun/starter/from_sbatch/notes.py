@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from clusterrun.errors import Problem
@@ -23,6 +24,9 @@ _HANDLED_OF_SRUN = frozenset(
 )
 
 
+_COUNTS_NODES = re.compile(r"\$\{?SLURM_(NNODES|JOB_NUM_NODES)\b")
+
+
 def notes_of(
     facts: Facts, requested: ResourceRequest, selected: SelectedCommand, draft: Draft
 ) -> list[Problem]:
@@ -30,8 +34,8 @@ def notes_of(
     found = sorted(
         {
             *_note_launch(requested, selected),
-            *_note_options(requested),
-            *_note_omissions(facts, selected),
+            *_note_options(requested, facts.text),
+            *_note_omissions(facts, requested, selected, draft),
             *_note_setup(draft),
         }
     )
@@ -85,7 +89,7 @@ def _note_dropped_parts(selected: SelectedCommand) -> Iterator[tuple[int, str]]:
         yield started.line, f"{what}: the job script starts one launcher per node"
 
 
-def _note_options(requested: ResourceRequest) -> Iterator[tuple[int, str]]:
+def _note_options(requested: ResourceRequest, text: str) -> Iterator[tuple[int, str]]:
     for name, option in requested.directives.options.items():
         if name in options.TASKS and requested.tasks_a_node > 1:
             tasks = requested.tasks_a_node
@@ -101,6 +105,9 @@ def _note_options(requested: ResourceRequest) -> Iterator[tuple[int, str]]:
         elif name in options.REFUSED or name in ("input", "export-file"):
             reason = options.REFUSED.get(name) or options.OWNED[name]
             yield option.line, f"--{name} not translated: {reason.partition('; ')[2] or reason}"
+    if "nodes" not in requested.directives.options and _COUNTS_NODES.search(text):
+        what = "no --nodes: the spec requests one node; set slurm.nodes if sbatch was given another"
+        yield 0, what
     if (
         requested.number("ntasks") > 1
         and not requested.text("nodes")
@@ -119,7 +126,16 @@ def _note_options(requested: ResourceRequest) -> Iterator[tuple[int, str]]:
         )
 
 
-def _note_omissions(facts: Facts, selected: SelectedCommand) -> Iterator[tuple[int, str]]:
+def _note_cpus(draft: Draft) -> Iterator[tuple[int, str]]:
+    accelerate = draft.values.get("accelerate") or {}
+    if not {"use_cpu", "config_file"} & set(accelerate):
+        what = "requests no GPU, and names none: it trains on CPUs"
+        yield 0, f"{what}; for GPUs that Slurm does not count, write accelerate: {{use_cpu: false}}"
+
+
+def _note_omissions(
+    facts: Facts, requested: ResourceRequest, selected: SelectedCommand, draft: Draft
+) -> Iterator[tuple[int, str]]:
     command = selected.started.shell or selected.started.inside
     last = selected.started.line + command.count("\n")
     for line in lines_after(facts, selected):
@@ -128,6 +144,11 @@ def _note_omissions(facts: Facts, selected: SelectedCommand) -> Iterator[tuple[i
         yield line, "not translated: a run ends with its training"
     for line, _ in facts.traps:
         yield line, "trap removed: the job script saves and requeues by itself"
+    if any("conda info --base" in kept.text for kept in facts.kept) and not facts.modules:
+        what = "`conda info --base` needs conda on PATH, which the job does not have"
+        yield 0, f"{what}; write the path of conda.sh, or load conda's module before it"
+    if not requested.gpus_a_node and selected.launched:
+        yield from _note_cpus(draft)
     if facts.reads_arguments:
         what = "arguments after the script's name in sbatch are not in the spec"
         yield 0, f"{what}; pass them to init after --"

@@ -140,8 +140,8 @@ def _note_folder(
     elif names[0] not in (".", "./"):
         base = facts.folder[1] if facts.folder else ""
         facts.folder = (line, str(PurePosixPath(base) / names[0]))
-        here = PurePosixPath(scope.shell.get("PWD", "."))
-        scope.values["PWD"] = Word((str(here / facts.folder[1]),), line)
+        submission = PurePosixPath(scope.shell.get("PWD", "."))
+        scope.values["PWD"] = Word((str(submission / facts.folder[1]),), line)
         if facts.venv and not facts.started and not PurePosixPath(facts.venv[1]).is_absolute():
             here = scope.look("SLURM_SUBMIT_DIR")
             above = str(PurePosixPath(scope.shell.get("PWD", "."))) if here else "."

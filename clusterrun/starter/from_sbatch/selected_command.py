@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.secrets import is_secret_flag, is_secret_name
 from clusterrun.starter.from_sbatch.words import Word
 
+_TRAINS = re.compile(r"train|tune|sft|dpo|grpo|ppo|\bfit\b|main\.py|run_\w+\.py", re.IGNORECASE)
 ReadFile = Callable[[str], str | None]
 
 
@@ -53,7 +55,9 @@ def select_command(
             command=last.text.removesuffix(" || :").rstrip("\\\n "),
         )
     best = max(launchers.RANKS[one.kind] for one in facts.started)
-    started = [one for one in facts.started if launchers.RANKS[one.kind] == best][-1]
+    candidates = [one for one in facts.started if launchers.RANKS[one.kind] == best]
+    trainings = [one for one in candidates if _TRAINS.search(one.text)]
+    started = (trainings or candidates)[-1]
     parsed = parse_command(started)
     arguments, left = without_secret_flags(parsed.arguments, facts.secrets)
     why = _reason_for_command(

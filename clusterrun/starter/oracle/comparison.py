@@ -45,6 +45,8 @@ class Setting:
     secrets: frozenset[str]
     read: frozenset[str] = frozenset()
     """Variables that the new command reads, and that the old batch shell did not export."""
+    line: int = 0
+    """The line of the old script's training; 0 if it is not known."""
     inherited: tuple[str, ...] = ()
     """The activation that replaces the environment active in the submitting shell."""
     launched: bool = True
@@ -53,7 +55,7 @@ class Setting:
 
 def compare(old: Recorded, new: Recorded, setting: Setting) -> Iterator[Difference]:
     """Yield the differences, the most important first."""
-    before, training, after = _split(_number_tokens(old.steps))
+    before, training, after = _split(_number_tokens(old.steps), setting.line)
     new_before, new_training, _ = _split(_number_tokens(new.steps))
     if not training or not new_training:
         if training:
@@ -84,13 +86,14 @@ def replace_steps(recorded: Recorded, steps: Sequence[Step]) -> Recorded:
     return replace(recorded, steps=steps)
 
 
-def _split(steps: Sequence[Step]) -> tuple[list[Step], list[Step], list[Step]]:
-    """Split the steps at the training: the last steps of the most likely kind, from one line."""
+def _split(steps: Sequence[Step], line: int = 0) -> tuple[list[Step], list[Step], list[Step]]:
+    """Split the steps at the training: the steps from `line`, or the last of the likeliest kind."""
     kept = [step for step in steps if step.words[0].rsplit("/", 1)[-1] not in _IGNORED]
     if not kept:
         return [], [], []
     best = max(launchers.RANKS[kind_of(step)] for step in kept)
-    last = max(place for place, step in enumerate(kept) if launchers.RANKS[kind_of(step)] == best)
+    places = [place for place, step in enumerate(kept) if launchers.RANKS[kind_of(step)] == best]
+    last = next((place for place in places[::-1] if kept[place].line == line), places[-1])
     line = kept[last].line
     is_training = [step.line == line and launchers.RANKS[kind_of(step)] == best for step in kept]
     first = is_training.index(True)
@@ -142,7 +145,7 @@ def _compare_training(
     if _on_cpus(new[0]) and "--cpu" not in old[0].words and _wants_gpus(old[0], setting):
         yield Difference("device", line, "it trains on CPUs, and did on GPUs")
     counts, new_counts = _by_node(known), _by_node(made)
-    for node in sorted({*counts, *new_counts}):
+    for node in setting.cluster.recorded_nodes:
         if counts.get(node, 0) != new_counts.get(node, 0):
             what = f"node {node} has {new_counts.get(node, 0)} ranks, and had {counts.get(node, 0)}"
             yield Difference("ranks", line, what)

@@ -25,7 +25,7 @@ _EVENT_BYTES = 4 << 20
 # bash sets them for itself
 _OF_BASH = frozenset({"_", "OLDPWD", "PWD", "SHLVL", "BASH_ENV", "BASHOPTS", "SHELLOPTS"})
 _REFUSED = re.compile(
-    r"line (\d+): (.*(?:restricted|readonly variable|syntax error|unbound variable|cannot allocate).*)"
+    r"line (\d+): (.*(?:restricted|readonly variable|syntax error|unbound variable).*)"
 )
 
 
@@ -99,9 +99,10 @@ def _run(command: list[str], environment: Mapping[str, str], place: Path, folder
             with suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGKILL)
             shell.wait()
-    if shell.returncode < 0:
+    printed = (place / "errors").read_text(errors="replace")[:100_000]
+    if shell.returncode < 0 or "cannot allocate" in printed:
         raise CannotRecordError("it uses too much time or memory")
-    return (place / "errors").read_text(errors="replace")[:100_000]
+    return printed
 
 
 def _limit() -> None:

@@ -125,9 +125,10 @@ def _compare_once(
             cluster,
             contents,
             secrets,
-            frozenset(names_in(command or "")),
-            _inherited_activation(draft),
-            command is None,
+            read=frozenset(names_in(command or "")),
+            line=draft.command_line,
+            inherited=_inherited_activation(draft),
+            launched=command is None,
         ),
     )
     return list(found), old
