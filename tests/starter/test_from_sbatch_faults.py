@@ -159,3 +159,22 @@ def test_a_fifo_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "old.sh")
     with pytest.raises(SpecError, match="cannot be read"):
         from_sbatch(tmp_path / "old.sh", environment={}, cwd=tmp_path)
+
+
+def test_a_config_that_the_script_writes_becomes_the_section():
+    """A here-document that is accelerate's config is not a file that the spec needs."""
+    config = "mixed_precision: $P\nfsdp_config:\n  fsdp_version: 2\n"
+    text = f"{ONE}P=bf16\ncat > c.yaml <<EOF\n{config}EOF\naccelerate launch --config_file c.yaml t.py\n"
+    draft = translated(text)
+    expected = {"mixed_precision": "bf16", "fsdp_config": {"fsdp_version": 2}}
+    assert (draft.values["accelerate"], draft.values["environment"]) == (expected, {})
+    again = translated(text.replace("t.py", "t.py --config c.yaml"))
+    assert again.values["accelerate"] == {"config_file": "c.yaml"}
+
+
+def test_the_training_is_chosen_among_several_programs():
+    draft = translated(
+        "#!/bin/bash\npython prepare.py\npython train.py --x 1\npython evaluate.py\n"
+    )
+    assert draft.values["command"] == "python train.py --x 1"
+    assert draft.values["environment"]["setup"] == ["python prepare.py"]

@@ -12,7 +12,6 @@ from clusterrun.starter.from_sbatch.bash import assigned_names, below, parse, re
 from clusterrun.starter.from_sbatch.directives import read_directives
 from clusterrun.starter.from_sbatch.facts import Facts, Kept, Started
 from clusterrun.starter.from_sbatch.recorder import Recorder
-from clusterrun.starter.from_sbatch.secrets import is_secret_name
 from clusterrun.starter.from_sbatch.srun import strip_srun
 from clusterrun.starter.from_sbatch.words import Scope, Word, positional
 
@@ -166,7 +165,12 @@ class Reader(Recorder):
         elif name in self.functions and self.calls < _DEEPEST and self._can_follow(name):
             self.call(self.functions[name], words[1:])
         elif name in ("read", "mapfile", "readarray"):
-            self._read_into(node, words)
+            self.read_into(node, words)
+        elif name == "cat" and (written := self.written_file(node)):
+            self.facts.files[written[0]] = written[1], len(self.facts.kept)
+            self.keep(node)
+        elif name == "eval" and self._evaluates_training(words):
+            self._read_evaluated(words, self.line(node))
         elif (background and not self.trains(node)) or not preparation_commands.note_command(
             self.facts, self.scope, words, text, self.line(node)
         ):
@@ -182,18 +186,6 @@ class Reader(Recorder):
         inner = Reader(self.facts, self.scope, line - 1, self.outer, self.functions)
         inner.inside = self.inside
         inner.statements(parse(text).children)
-
-    def _read_into(self, node: Node, words: list[Word]) -> None:
-        """Keep `read` and `mapfile`, whose variables are known only when the script runs."""
-        names = [word.text for word in words[1:] if re.fullmatch(r"[A-Za-z_]\w*", word.text)]
-        for name in names:
-            self.scope.values[name] = None
-        given = text_of(node).partition("<<<")[2].strip().strip("'\"")
-        if names and given and is_secret_name(names[-1], given):
-            self.facts.written_secrets[given] = names[-1]
-            self.facts.secrets.setdefault(names[-1], self.line(node))
-        else:
-            self.keep(node, defines=names)
 
     def call(self, body: Node, words: list[Word]) -> None:
         """Read the body of a function that starts the training, where it is called."""

@@ -13,7 +13,7 @@ from clusterrun.starter.from_sbatch.assignments import Assignments, is_computed
 from clusterrun.starter.from_sbatch.bash import below, text_of
 from clusterrun.starter.from_sbatch.expansion import resolve
 from clusterrun.starter.from_sbatch.facts import Facts, Kept, Started
-from clusterrun.starter.from_sbatch.secrets import secrets_in
+from clusterrun.starter.from_sbatch.secrets import is_secret_name, secrets_in
 from clusterrun.starter.from_sbatch.srun import strip_srun
 from clusterrun.starter.from_sbatch.words import Bare, Scope, Word, line_of
 
@@ -25,6 +25,10 @@ _FAILS_HARMLESSLY = re.compile(
     r"(mkdir(?! -p)|rmdir|rm(?! -\w*f)|kill|pkill|ulimit|unset|unalias|grep|which|ls|ln|rsync|stty"
     r"|umask)\b"
 )
+
+
+_VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
+_UNKNOWN = re.compile(r"\$|`")
 
 
 class Recorder:
@@ -84,6 +88,24 @@ class Recorder:
             self.facts.requeues = self.facts.requeues or self.line(node)
         self.facts.kept.append(Kept(self.line(node), text, frozenset(defines), soft))
 
+    def written_file(self, node: Node) -> tuple[str, str] | None:
+        """Return the path and the text of `cat > FILE <<EOF`; None if either is not known."""
+        parts = {child.type: child for child in below(node)}
+        target, body = parts.get("file_redirect"), parts.get("heredoc_body")
+        if target is None or body is None or not text_of(target).startswith(">"):
+            return None
+        path = resolve(target.named_children[-1], self.scope)
+        text = text_of(body)
+        if "'" not in text_of(parts["heredoc_start"]):
+            text = _VARIABLE.sub(self._value_in_text, text)
+        if len(path) != 1 or not path[0].known or _UNKNOWN.search(text):
+            return None
+        return path[0].text, text
+
+    def _value_in_text(self, found: re.Match[str]) -> str:
+        value = self.scope.look(found[1] or found[2])
+        return value.text if isinstance(value, Word) and value.known else found[0]
+
     def _may_fail(self, node: Node) -> bool:
         """Return whether a statement's failure was no error in the old script."""
         if node.type == "list":
@@ -123,3 +145,15 @@ class Recorder:
                 part = type(part)(f"${{{name}}}")  # noqa: PLW2901
             parts.append(part)
         return replace(word, parts=tuple(parts))
+
+    def read_into(self, node: Node, words: list[Word]) -> None:
+        """Keep `read` and `mapfile`, whose variables are known only when the script runs."""
+        names = [word.text for word in words[1:] if re.fullmatch(r"[A-Za-z_]\w*", word.text)]
+        for name in names:
+            self.scope.values[name] = None
+        given = text_of(node).partition("<<<")[2].strip().strip("'\"")
+        if names and given and is_secret_name(names[-1], given):
+            self.facts.written_secrets[given] = names[-1]
+            self.facts.secrets.setdefault(names[-1], self.line(node))
+        else:
+            self.keep(node, defines=names)

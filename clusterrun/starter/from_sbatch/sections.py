@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -9,6 +10,7 @@ import yaml
 from clusterrun.job_spec.keys import COMPUTED
 from clusterrun.job_spec.model import Accelerate
 from clusterrun.job_spec.yaml_text import read_scalar
+from clusterrun.starter.from_sbatch.facts import Facts
 from clusterrun.starter.from_sbatch.flags import Parsed
 
 # Flags for rendezvous and process counts, which the job script sets.
@@ -22,6 +24,7 @@ RENDEZVOUS_FLAGS = frozenset(
     gradient_accumulation_steps config_file no_ssh no_ssh_check ssh_port dynamo_backend start_method
     """.split()
 )
+_MENTIONS = 2  # where it is written, and where it is launched with
 _PLAIN = frozenset(
     {
         "mixed_precision",
@@ -44,18 +47,19 @@ _DEEPSPEED = frozenset(
 
 
 def accelerate_section(
-    parsed: Parsed, config: dict[str, Any] | None
+    parsed: Parsed, config: dict[str, Any] | None, *, written: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the section, and the flags without a key in it.
 
     `config` has the values of the config file that the command names; None if it cannot be read.
+    With `written`, the script itself writes that file, and the section replaces it.
     Flags override these values in the section, because a spec uses a named config file unchanged.
     """
     words, left = _translate_flags(parsed)
     path = parsed.value("config_file")
     if path is None:
         return words, left
-    if config is None or not {*words} - _BESIDE_CONFIG_FILE:
+    if config is None or not (written or {*words} - _BESIDE_CONFIG_FILE):
         kept = {key: value for key, value in words.items() if key in _BESIDE_CONFIG_FILE}
         others = {key: value for key, value in words.items() if key not in kept}
         return {"config_file": path, **kept}, [*left, *sorted(_flag_names(others))]
@@ -118,6 +122,18 @@ def _flag_names(words: dict[str, Any]) -> set[str]:
         for key, value in words.items()
         for name in (value if isinstance(value, dict) else [key])
     }
+
+
+def use_written_file(facts: Facts, path: str | None) -> str | None:
+    """Return the text of a config file that the script writes, whose line is no longer needed."""
+    found = facts.files.get(path or "")
+    if found is None or read_config(found[0]) is None:
+        return None
+    text, place = found
+    if facts.text.count(str(path)) > _MENTIONS:  # something else may read it
+        return None
+    facts.kept[place] = replace(facts.kept[place], soft=True, defines=frozenset())
+    return text
 
 
 def read_config(text: str) -> dict[str, Any] | None:

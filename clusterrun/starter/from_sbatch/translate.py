@@ -11,7 +11,7 @@ from typing import Any
 from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec.values import NAME
 from clusterrun.job_spec.yaml_text import read_scalar, typed
-from clusterrun.planning.launch import argument_words
+from clusterrun.starter.from_sbatch.argument_mapping import as_mapping
 from clusterrun.starter.from_sbatch.directives import Directives, read_directives
 from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.from_sbatch.facts import Facts
@@ -23,7 +23,11 @@ from clusterrun.starter.from_sbatch.reader import read_script
 from clusterrun.starter.from_sbatch.refusals import find_refusals
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.secrets import without_secrets
-from clusterrun.starter.from_sbatch.sections import accelerate_section, read_config
+from clusterrun.starter.from_sbatch.sections import (
+    accelerate_section,
+    read_config,
+    use_written_file,
+)
 from clusterrun.starter.from_sbatch.selected_command import (
     ReadFile,
     SelectedCommand,
@@ -33,8 +37,6 @@ from clusterrun.starter.from_sbatch.setup import setup_lines, with_arrays
 from clusterrun.starter.from_sbatch.uncounted_gpus import uses_uncounted_gpus
 from clusterrun.starter.from_sbatch.words import Word
 
-_FLAG = re.compile(r"--[A-Za-z0-9_][A-Za-z0-9_.:/+-]*")
-_NEGATIVE = re.compile(r"-[0-9.][0-9.e+-]*")
 _STOPS = ("USR1", "USR2", "TERM", "INT", "HUP")
 
 
@@ -207,9 +209,12 @@ class _Translator:
         if not selected.launched:
             return
         path = selected.parsed.value("config_file")
-        text = read_file(path) if path else None
+        written = use_written_file(self.facts, path)
+        text = written if written is not None else read_file(path) if path else None
         config = read_config(text) if text is not None else None
-        section, left = accelerate_section(selected.parsed, config)
+        section, left = accelerate_section(
+            selected.parsed, config, written=written is not None and config is not None
+        )
         unchanged = (
             "config_file" in section
         )  # accelerate also reads its number of processes from it
@@ -268,33 +273,3 @@ class _Translator:
         if name in _STOPS and not batch:
             self.values["checkpoint"] = {"signal": name}
             self._add_comment("from --signal; the script receives it", "checkpoint", "signal")
-
-
-def as_mapping(words: list[str]) -> dict[str, Any] | None:
-    """Return arguments as a mapping, if it results in the same words; else None."""
-    found: dict[str, Any] = {}
-    flag = ""
-    for word in words:
-        if _FLAG.fullmatch(word):
-            flag = word[2:]
-            if flag in found:
-                return None
-            found[flag] = []
-        elif not flag or (word.startswith("-") and not _NEGATIVE.fullmatch(word)):
-            return None
-        else:
-            found[flag].append(word)
-    mapping = {
-        name: values[0] if len(values) == 1 else values or True for name, values in found.items()
-    }
-    round_trip = [
-        str(word)
-        for name, value in mapping.items()
-        for word in argument_words(name, tuple(value) if isinstance(value, list) else value)
-    ]
-    if round_trip != words:
-        return None
-    return {
-        name: [*map(typed, value)] if isinstance(value, list) else typed(value)
-        for name, value in mapping.items()
-    }
