@@ -203,4 +203,5 @@ ulimit() { :; }
 umask() { :; }
 unset __name
 readonly PATH
+printf 'ready\x1e\n' >&7
 set -r

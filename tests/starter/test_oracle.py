@@ -104,6 +104,15 @@ def test_the_number_of_ranks_is_compared():
     assert found == [Difference("ranks", 3, "node 0 has 3 ranks, and had 2")]
 
 
+@pytest.mark.parametrize("name", ["POSIXLY_CORRECT", "SHELLOPTS", "BASHOPTS", "ENV", "BASH_ENV"])
+def test_the_environment_does_not_lift_the_restrictions(tmp_path, name):
+    """A variable that changes how bash starts does not reach the recorded shell."""
+    value = {"SHELLOPTS": "posix", "BASHOPTS": "extdebug"}.get(name, "/dev/null")
+    found = record(f"/usr/bin/touch {tmp_path}/mark", {name: value}, node=0, folder="/")
+    assert [event.words[0] for event in found] == ["/usr/bin/touch"]
+    assert not (tmp_path / "mark").exists()
+
+
 def test_unknown_programs_are_named():
     text = HEAD + "./prepare.sh\nsrun accelerate launch --num_machines 2 train.py\n"
     proof = prove(text, translated(text), shell=SHELL, read_file={}.get)

@@ -23,7 +23,9 @@ _CPU_S = 2
 _MEMORY_BYTES = 1 << 28
 _EVENT_BYTES = 4 << 20
 # bash sets them for itself
-_OF_BASH = frozenset({"_", "OLDPWD", "PWD", "SHLVL", "BASH_ENV", "BASHOPTS", "SHELLOPTS"})
+_OF_BASH = frozenset(
+    "_ OLDPWD PWD SHLVL BASH_ENV ENV BASHOPTS SHELLOPTS POSIXLY_CORRECT BASH_COMPAT IFS".split()
+)
 _REFUSED = re.compile(
     r"line (\d+): (.*(?:restricted|readonly variable|syntax error|unbound variable).*)"
 )
@@ -66,11 +68,15 @@ def record(
         (place / "recorders").write_text(head + recorders)
         (place / "script").write_text(rewrite(text, files_exist=files_exist))
         (place / "events").touch()
-        errors = _run([bash, "--norc", "--noprofile", f"{name}/script"], environment, place, folder)
+        words = [bash, "--norc", "--noprofile", "-r", f"{name}/script"]
+        errors = _run(words, environment, place, folder)
         refused = _REFUSED.search(errors)
         if refused:
             raise CannotRecordError(f"line {refused[1]}: {refused[2]}")
-        return _read_events((place / "events").read_text(errors="replace"))
+        ready, _, events = (place / "events").read_text(errors="replace").partition("\x1e")
+        if ready != "ready":
+            raise CannotRecordError("bash did not load the recorders")
+        return _read_events(events)
 
 
 def _quoted(text: str) -> str:
