@@ -32,7 +32,7 @@ check: $(VENV)/.test   ## style, wording and types only
 	@tools/check
 
 docs: $(VENV)/.test   ## build the documentation into site/; a broken link is an error
-	@for script in job_spec commands python_api answers states diagnoses; do $(BIN)/python tools/docs/$$script.py || exit; done
+	@for script in job_spec commands python_api answers states diagnoses translations; do $(BIN)/python tools/docs/$$script.py || exit; done
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "open site/index.html in a browser"
 

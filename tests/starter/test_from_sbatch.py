@@ -42,7 +42,7 @@ MISTAKES = {
     "university_modules": [(14, "requeue"), (18, "set-e"), (22, "port"), (27, "late-directive"),
                            (28, "kill-on-bad-exit"), (28, "srun-cpus")],
     "apptainer": [(6, "requeue"), (10, "srun-cpus")],
-    "heredoc_hostfile": [(8, "requeue"), (19, "port")],
+    "heredoc_hostfile": [(8, "requeue"), (18, "pdsh"), (19, "port")],
     "bash_c_exports": [(8, "requeue"), (11, "port")],
     "trap_requeue": [(8, "output"), (14, "trap"), (16, "set-e"), (17, "cpu")],
     "trap_right": [(5, "trap-signal")],
@@ -191,7 +191,7 @@ def test_functions_are_followed_where_they_are_called():
     assert (draft.values["script"], draft.values["args"]) == ("train.py", {"x": 1})
     assert draft.values["environment"] == {"modules": ["cuda"], "variables": {"NCCL_DEBUG": "INFO"}}
     assert (4, "port") not in mistakes_of(draft)
-    assert '"${@:2}"' in translated(text).values["command"]
+    assert translated(text).values["args"] == {"x": [1, 1]}
 
 
 def test_recursion_ends():

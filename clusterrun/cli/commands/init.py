@@ -35,6 +35,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-sbatch", metavar="FILE", help="an sbatch script to translate; it is read, not run"
     )
+    parser.add_argument(
+        "--check",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="with --from-sbatch: compare what the script and the spec would start, without "
+        "running either (default); --no-check writes the spec in any case",
+    )
+    parser.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="ARGUMENT",
+        help="with --from-sbatch: the script's own arguments, after --",
+    )
     parser.add_argument("--script", metavar="FILE", help="the training script")
     parser.add_argument(
         "--strategy",
@@ -72,56 +85,71 @@ def run(options: argparse.Namespace) -> int:
             ]
         )
     new_file.check_names(options.name, options.script)
+    if options.arguments and options.from_sbatch is None:
+        what = f"unexpected argument {options.arguments[0]!r}"
+        raise SpecError([Problem("init", "", what, "add --script or --from-sbatch before it")])
     slurm = {name: getattr(options, name.replace("-", "_")) for name in _SLURM}
     target = new_file.Target(options.output, options.force, options.profile)
     if options.from_sbatch is not None:
-        values = {
+        given = {
             "script": options.script,
             "strategy": options.strategy,
             "name": options.name,
             **slurm,
         }
-        new_file.refuse_options(name for name, value in values.items() if value is not None)
-        spec = new_file.write_translation(options.from_sbatch, target)
+        new_file.refuse_options(name for name, value in given.items() if value is not None)
+        made = new_file.write_translation(
+            options.from_sbatch, target, arguments=options.arguments, check=options.check
+        )
     else:
         from clusterrun.cli.init_questions import ask_for_request  # noqa: PLC0415
 
-        spec = new_file.write_new_spec(ask_for_request(options, slurm), target)
+        made = new_file.write_new_spec(ask_for_request(options, slurm), target)
     if options.output == new_file.STDOUT:
-        sys.stdout.write(spec.text)
-        _print_problems(spec)
+        sys.stdout.write(made.text)
+        _print_problems(made)
     elif options.json:
-        print_json(spec)
+        print_json(made)
     else:
-        _print_next_commands(spec, translated=options.from_sbatch is not None)
+        _print_next_commands(made, translated=options.from_sbatch is not None)
     return 0
 
 
-def _print_problems(spec: NewSpec) -> None:
+def _describe_check(check: str) -> str:
+    same, _, rest = check.partition("; ")
+    if same != "same":
+        return check
+    what = "checked: the spec starts the same as the old script"
+    return f"{what}; {rest}" if rest else what
+
+
+def _print_problems(made: NewSpec) -> None:
     """Print the mistakes of the old script, and what the new run does differently."""
-    count = len(spec.mistakes)
+    count = len(made.mistakes)
     if count:
         print(f"{count} mistake{'s' * (count > 1)} in the old script:\n", file=sys.stderr)
-    for problem in spec.mistakes:
+    for problem in made.mistakes:
         print(problem, file=sys.stderr)
-    if spec.notes:
+    if made.notes:
         print(
             "\nWhat the new run does differently, or what could not be translated:\n",
             file=sys.stderr,
         )
-    for problem in spec.notes:
+    for problem in made.notes:
         print(problem, file=sys.stderr)
 
 
-def _print_next_commands(spec: NewSpec, *, translated: bool) -> None:
-    _print_problems(spec)
-    print(f"{chr(10) * translated}wrote {spec.file}", file=sys.stderr)
-    for problem in spec.problems:
+def _print_next_commands(made: NewSpec, *, translated: bool) -> None:
+    _print_problems(made)
+    print(f"{chr(10) * translated}wrote {made.file}", file=sys.stderr)
+    if made.check:
+        print(_describe_check(made.check), file=sys.stderr)
+    for problem in made.problems:
         print(f"fix: {problem}", file=sys.stderr)
     for command, what in (
         ("validate", "check the spec"),
         ("render", "read the sbatch script"),
         ("submit", "queue the run"),
     ):
-        print(f"  clusterrun {command} {spec.file}".ljust(50) + f"  {what}", file=sys.stderr)
-    print(spec.file)
+        print(f"  clusterrun {command} {made.file}".ljust(50) + f"  {what}", file=sys.stderr)
+    print(made.file)

@@ -21,6 +21,10 @@ _BARE = frozenset(
 )
 
 
+# sbatch takes it, and its manual does not list it (src/common/slurm_opt.c)
+_ALIASES = {"tasks-per-node": "ntasks-per-node"}
+
+
 @dataclass(frozen=True)
 class Option:
     """One sbatch option by its long name, with its line; the value is True without one."""
@@ -73,6 +77,7 @@ def _pair_options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
                 if option in options.KNOWN | set(_BARE)
                 else options.complete_prefix(option) or option
             )
+            name = _ALIASES.get(name, name)
             yield name, value if equals else name in _BARE or next(rest, "")
         elif word.startswith("-") and word[1:2] in options.SHORT:
             name = options.SHORT[word[1]]

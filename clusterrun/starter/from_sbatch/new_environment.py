@@ -36,7 +36,9 @@ def environment_section(
     """
     for line, _, name in selected.left:
         facts.secrets.setdefault(name, line)
-    variables = _exported_variables(facts, selected) | _read_export_option(facts, requested)
+    variables = _exported_variables(facts, selected) | _read_export_option(
+        facts, requested, selected
+    )
     defined = {*variables}.union(*(kept.defines for kept in setup))
     inherited = _inherited_variables(
         facts, [selected.command, *(kept.text for kept in setup)], defined, shell
@@ -61,16 +63,16 @@ def environment_section(
         if inherits and not (facts.venv or facts.conda or _activates(setup))
         else {}
     )
-    section: dict[str, Any] = {
+    found: dict[str, Any] = {
         "modules": [name for _, name in facts.modules],
         "venv": facts.venv[1] if facts.venv else None,
         "conda": facts.conda[1] if facts.conda else None,
         **python,
         "variables": shown,
-        "setup": [without_secrets(kept.text, facts.written_secrets) for kept in setup],
+        "setup": [without_secrets(kept.text, facts.written_secrets, flags=True) for kept in setup],
         "secrets": [*facts.secrets, *sorted(secrets - {*facts.secrets})],
     }
-    return {key: value for key, value in section.items() if value}, set(inherited)
+    return {key: value for key, value in found.items() if value}, set(inherited)
 
 
 def _activates(setup: list[Kept]) -> bool:
@@ -85,34 +87,38 @@ def active_python(shell: Mapping[str, str]) -> dict[str, str]:
 
 def _exported_variables(facts: Facts, selected: SelectedCommand) -> dict[str, str]:
     """Return the script's exports, without those for rendezvous and for building the command."""
-    variables = {}
+    found = {}
     for name, variable in facts.variables.items():
         needless = selected.launched and (name in RENDEZVOUS or BUILDS.fullmatch(name))
         if variable.value.one_line and not needless and name not in facts.secrets:
-            variables[name] = variable.value.text
-    return variables
+            found[name] = variable.value.text
+    return found
 
 
-def _read_export_option(facts: Facts, requested: ResourceRequest) -> dict[str, str]:
+def _read_export_option(
+    facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> dict[str, str]:
     """Return the variables of `--export`; a name without a value becomes a secret."""
-    variables = {}
-    for part in requested.text("export").split(","):
+    found = {}
+    srun = selected.started.srun
+    given = [requested.text("export"), srun.options.get("export", "") if srun else ""]
+    for part in ",".join(given).split(","):
         name, equals, value = part.partition("=")
-        if equals and is_secret_name(name):
+        if equals and is_secret_name(name, value):
             facts.secrets.setdefault(name, requested.line("export"))
             facts.written_secrets.setdefault(value, name)
         elif equals:
-            variables[name] = value
+            found[name] = value
         elif name.upper() not in ("", "ALL", *_NOTHING):
             facts.secrets.setdefault(name, requested.line("export"))
-    return variables
+    return found
 
 
 def _inherited_variables(
     facts: Facts, texts: list[str], defined: set[str], shell: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the variables that setup lines and command read from the submitting shell."""
-    variables = {}
+    found = {}
     for name in sorted(set().union(*map(names_in, texts))):
         if (
             name in defined
@@ -120,8 +126,8 @@ def _inherited_variables(
             or name.startswith(("SLURM_", "BASH", "CLUSTERRUN_"))
         ):
             continue
-        if is_secret_name(name):
+        if is_secret_name(name, shell.get(name)):
             facts.secrets.setdefault(name, 0)
         elif name in shell and name not in facts.secrets:
-            variables[name] = shell[name]
-    return variables
+            found[name] = shell[name]
+    return found

@@ -71,7 +71,8 @@ class ResourceRequest:
         """
         nodes, tasks = str(self.nodes), str(self.nodes * self.tasks_a_node)
         known = {"SLURM_SUBMIT_DIR": "."}
-        if "-" not in self.text("nodes"):
+        is_known = any(self.text(name) for name in ("nodes", "ntasks", "ntasks-per-node"))
+        if "-" not in self.text("nodes") and (is_known or self.gpus_a_node):
             known |= {
                 "SLURM_NNODES": nodes,
                 "SLURM_JOB_NUM_NODES": nodes,
