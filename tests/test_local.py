@@ -230,7 +230,6 @@ def test_a_run_whose_processes_are_gone_is_not_running(laptop: Laptop) -> None:
     """A run whose processes and supervisor were killed is LOST."""
     run = laptop.submit("killed", command="sleep 100")
     until((run.paths.local / "step.pid").exists, 30, "it runs")
-    os.kill(int(run.job_id), signal.SIGKILL)
     kill_processes(str(run.paths.folder))
     until(lambda: run_status(run).state.final, 20, "its end is known")
     assert run_status(run).state == "LOST"

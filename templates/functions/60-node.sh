@@ -111,8 +111,7 @@ list_children() { cat "/proc/$1/task"/*/children 2>/dev/null; }
 watch_for_stop() {
   local never now lead_s checks=0
   trap - TERM USR1
-  mkfifo "$node_dir/never"
-  exec {never}<> "$node_dir/never"
+  exec {never}<> <(:)
   while :; do
     read -r -t 5 -u "$never"
     node_task_is_alive || { kill_training_processes; kill_leftover_processes; return; }
