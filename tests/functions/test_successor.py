@@ -169,9 +169,9 @@ def test_the_successor_of_an_expedited_job_is_one(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("shown", "code", "asked"), [
-    ("ExpeditedRequeue=Yes", 3, ["scontrol show job 7", "scontrol update JobId=7 Requeue=0"]),
+    ("ExpeditedRequeue=Yes", 3, ["scontrol show job 7", "scontrol update JobId=7 Requeue=0", "scontrol show config"]),
     ("ExpeditedRequeue=Yes", 0, []),
-    ("Requeue=1", 3, ["scontrol show job 7"]),
+    ("Requeue=1", 3, ["scontrol show job 7", "scontrol show config"]),
 ])  # fmt: skip
 def test_an_expedited_job_that_failed_for_good_is_not_to_be_held(
     tmp_path: Path, shown, code, asked
