@@ -55,14 +55,18 @@ FATAL = {
 }
 
 
-def run_job(folder: Path, setup: str, command: str = "echo trained", **variables: str) -> tuple[dict[str, str], str]:
+def run_job(
+    folder: Path, setup: str, command: str = "echo trained", **variables: str
+) -> tuple[dict[str, str], str]:
     """Run a script as slurmstepd does; return the record of its end, and its log."""
     (folder / "bin").mkdir()
     for name, text in {**FAKES, "srun": SRUN}.items():
         (folder / "bin" / name).write_text(text)
         (folder / "bin" / name).chmod(0o755)
     spec = folder / "job.yaml"
-    spec.write_text(json.dumps({"name": "r", "command": command, "environment": {"setup": [setup]}}))
+    spec.write_text(
+        json.dumps({"name": "r", "command": command, "environment": {"setup": [setup]}})
+    )
     script = folder / "job.sbatch"
     text = render(plan_of(load_spec(spec).spec, version="0", chdir=str(folder)))
     script.write_text(text.replace("  PATH=/usr/local/bin:", f"  PATH={folder}/bin:/usr/local/bin:", 1))  # fmt: skip
@@ -101,7 +105,9 @@ def test_a_line_that_ends_the_shell_is_named(tmp_path: Path, setup: str) -> None
 
 def test_the_training_sees_the_settings(tmp_path: Path) -> None:
     """What the functions set aside for themselves is the training's again."""
-    command = 'echo "TMOUT=$TMOUT P=$POSIXLY_CORRECT LD=$LD_LIBRARY_PATH F=$(f) N=$(ulimit -n) D=$PWD"'
+    command = (
+        'echo "TMOUT=$TMOUT P=$POSIXLY_CORRECT LD=$LD_LIBRARY_PATH F=$(f) N=$(ulimit -n) D=$PWD"'
+    )
     setup = "export TMOUT=9 POSIXLY_CORRECT=1 LD_LIBRARY_PATH=/x; f() { echo f; }; export -f f; ulimit -n 300; cd /"
     end, log = run_job(tmp_path, setup, command)
     assert end.get("cause") == "finished", log
