@@ -17,7 +17,6 @@ from submitit.slurm.slurm import SlurmExecutor, SlurmInfoWatcher, SlurmJob
 from clusterrun.errors import ClusterError
 from clusterrun.slurm.commands import SUBMIT_SECONDS, NoAnswer, call
 
-
 # A site's wrapper of sbatch may print only the id, as `sbatch --parsable` does: `N` or `N;CLUSTER`.
 _BARE_JOB_ID = re.compile(r"^([1-9][0-9]*)(?:;\S*)?\s*\Z", re.MULTILINE)
 

@@ -54,7 +54,7 @@ fail_in_environment() {
   wait_for_exit "$user_shell"
   case $child_exit_code:$1 in
     0:environment.setup:*) fail "$1 ended the shell of the setup lines" ;;
-    *:environment.setup:*) fail "exit code $child_exit_code from $1; append || : to the line if this is no failure" ;;
+    *:environment.setup:*) fail "exit code $child_exit_code from $1; append || : to the line to ignore it" ;;
     *:) fail "exit code $child_exit_code while the environment was set up" ;;
     *) fail "$1" ;;
   esac
@@ -85,7 +85,7 @@ while IFS= read -r -d "" -u "$1" program; do eval "$program"; done' bash "$1" "$
 END_OF_PROGRAM
 }
 
-# clusterrun_step TEXT: tell the batch shell what comes next: the message if it fails
+# clusterrun_step TEXT: report what comes next to the batch shell, as the message if it fails
 # sets: clusterrun_last_step
 clusterrun_step() {
   clusterrun_last_step=$1

@@ -148,8 +148,8 @@ def test_an_end_amid_the_setup_has_its_cause(
 
 
 @pytest.mark.parametrize(("setup", "reason"), [
-    ("false", "exit code 1 from environment.setup: false; append || : to the line if this is no failure"),
-    ("exit 5", "exit code 5 from environment.setup: exit 5; append || : to the line if this is no failure"),
+    ("false", "exit code 1 from environment.setup: false; append || : to the line to ignore it"),
+    ("exit 5", "exit code 5 from environment.setup: exit 5; append || : to the line to ignore it"),
 ])  # fmt: skip
 def test_a_setup_that_fails_is_told_from_an_end_by_slurm(
     tmp_path: Path, setup: str, reason: str

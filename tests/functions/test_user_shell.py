@@ -46,12 +46,12 @@ IN_PROFILE = {
     "attempt": "7", "term_seen": "TERM", "cause": "x", "user_shell": "1", "BASH_FUNC_sed%%": "() {  exit 9\n}",
 }  # fmt: skip
 FATAL = {
-    "false": "exit code 1 from environment.setup: false; append || : to the line if this is no failure",
-    "set -e; false; true": "exit code 1 from environment.setup: set -e; false; true; append || : to the line if this is no failure",
+    "false": "exit code 1 from environment.setup: false; append || : to the line to ignore it",
+    "set -e; false; true": "exit code 1 from environment.setup: set -e; false; true; append || : to the line to ignore it",
     "exit 0": "environment.setup: exit 0 ended the shell of the setup lines",
     "exec true": "environment.setup: exec true ended the shell of the setup lines",
     "return 0": "environment.setup: return 0 ended the shell of the setup lines",
-    "kill -9 $BASHPID": "exit code 137 from environment.setup: kill -9 $BASHPID; append || : to the line if this is no failure",
+    "kill -9 $BASHPID": "exit code 137 from environment.setup: kill -9 $BASHPID; append || : to the line to ignore it",
 }
 
 
