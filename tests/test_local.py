@@ -172,7 +172,6 @@ def test_a_run_without_live_processes_is_not_running(laptop: Laptop) -> None:
     """A run whose processes and supervisor were killed is LOST."""
     run = laptop.submit("killed", command="sleep 100")
     until((run.paths.local / "step.pid").exists, 30, "it runs")
-    os.kill(int(run.job_id), signal.SIGKILL)
     kill_processes(str(run.paths.folder))
     until(lambda: run_status(run).state.final, 20, "its end is known")
     assert run_status(run).state == "LOST"

@@ -73,11 +73,13 @@ def _shrinks(plan: LaunchPlan) -> bool:
 
 SECTIONS: dict[str, Callable[[LaunchPlan], bool]] = {
     "10-records": _always,
+    "12-shell": _always,
     "15-signals": _always,
     "20-begin": _always,
     "30-environment": _always,
     "31-modules": _modules,
     "32-conda": _conda,
+    "33-user-shell": _always,
     "35-checkpoint": _own_checkpoints,
     "40-rendezvous": _always,
     "42-several-nodes": _several_nodes,

@@ -95,6 +95,8 @@ def _apply_queue_state(run: RunRef, known: RunStatus, job: QueuedJob) -> RunStat
     state = state_of(job.state)
     if state is State.CANCELLED and _was_stopped_while_pending(run):
         return replace(known, state=State.STOPPED, reason=_REMOVED_FROM_QUEUE)
+    if state is State.FAILED and _has_request(run, "cancelled"):
+        return replace(known, state=State.CANCELLED, reason="cancelled")  # the script exits with 75
     if state in _BETWEEN_ATTEMPTS and _has_just_ended(run):
         return replace(known, state=State.PENDING, reason="between two attempts")
     by_slurm = "" if job.reason == NO_REASON else job.reason

@@ -59,6 +59,8 @@ def doctor(
     partition = prepared.loaded.spec.slurm.partition if prepared else None
     site = query_site(getpass.getuser()) if installed() else None
     findings = [*software.check_commands(), *(_check_site(site, partition) if site else [])]
+    if site and not site.config.code:
+        findings += software.check_status_query()
     findings += [software.check_containers(), *mistakes]
     if prepared is not None:
         findings += _check_machine(prepared)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from clusterrun.job_spec.model import Environment
 from clusterrun.site_checks.finding import Finding, ok, problem, warning
+from clusterrun.slurm.commands import NoAnswer
+from clusterrun.slurm.queue import own_jobs
 
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 _PACKAGES = ("torch", "accelerate", "transformers", "clusterrun")
@@ -45,6 +47,18 @@ def check_commands() -> list[Finding]:
             )
         ]
     return [ok("commands", f"{', '.join(COMMANDS)} and sacct are on PATH")]
+
+
+def check_status_query() -> list[Finding]:
+    """Ask squeue what `status` asks: a site's own squeue may not know the options."""
+    try:
+        own_jobs()
+    except NoAnswer as error:
+        fix = "put Slurm's own squeue first on PATH: `type -a squeue` lists all"
+        return [
+            problem("squeue", f"it refuses what `status` asks: {str(error).splitlines()[0]}", fix)
+        ]
+    return []
 
 
 def check_containers() -> Finding:

@@ -4,6 +4,7 @@
 # every program expects.
 prepare_shell() {
   local slurm_bin
+  reset_shell
   USER=${USER:-$(id -un)} LOGNAME=${LOGNAME:-$(id -un)} SHELL=${SHELL:-/bin/bash}
   HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)} LANG=${LANG:-C.UTF-8}
   slurm_bin=$(command -v scontrol)
@@ -26,18 +27,12 @@ reset_slurm_defaults() {
 enter_work_dir() { cd "$work_dir" || fail "cannot enter the working folder $work_dir on $(hostname)"; }
 
 use_venv() {
+  clusterrun_step "environment.venv: cannot source $1/bin/activate on $HOSTNAME"
   # shellcheck disable=SC1091
-  . "$1/bin/activate" || fail "environment.venv: cannot source $1/bin/activate on $(hostname)"
+  . "$1/bin/activate" || exit
 }
 
-# sets: secrets
-register_secret() {
-  secrets=${secrets:+$secrets,}$1
-  [ -n "${!1:-}" ] || log_message "secret $1 was not set when the job was submitted"
-}
-
-# fail_unless_zero EXIT_CODE COMMAND
-fail_unless_zero() { [ "$1" -eq 0 ] || fail "exit code $1 from $2"; }
+warn_of_missing_secret() { [ -n "${!1:-}" ] || log_message "secret $1 was not set when the job was submitted"; }
 
 # Let experiment trackers that read their run from the environment continue it in the next attempt. MLflow's server
 # chooses the id of a run, so the training script records it in the run folder.

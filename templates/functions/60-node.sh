@@ -5,6 +5,7 @@
 run_node_task() {
   local launcher watcher order_follower host now stop_handled stop_request='' another_node_failed='' signaller=''
   host=$(hostname)
+  make_temporary_folder
   node_dir=$(mktemp -d "${TMPDIR:-/tmp}/clusterrun.XXXXXXXX") || exit 1
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
   trap 'request_stop TERM' TERM
@@ -22,13 +23,7 @@ run_node_task() {
     # reach them all.
     trap '' USR1 USR2
     [ -z "$ignore_term" ] || trap '' TERM
-    case $(declare -f launch) in
-      *"accelerate launch"*) ;;
-      # a shell cannot trap a signal that was ignored when it started, and this shell runs the user's command
-      *) [ -z "${stop_signal:-}" ] || trap : "$stop_signal" ;;
-    esac
-    export PET_SIGNALS_TO_HANDLE=SIGINT TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-5}
-    launch
+    launch_for_user
   ) &
   launcher=$!
   watch_for_stop &
@@ -49,6 +44,30 @@ run_node_task() {
   kill -KILL "$watcher" "$order_follower" ${signaller:+"$signaller"} 2>/dev/null  # they may have exited already
   rm -rf "$node_dir"
   exit "$child_exit_code"
+}
+
+# Replace this shell by one that runs `launch` for the user.
+launch_for_user() {
+  local program names
+  program=$(declare -f launch)
+  case $program in
+    *"accelerate launch"*) ;;
+    # a shell cannot trap a signal that was ignored when it started, and that shell runs the user's command
+    *) [ -z "${stop_signal:-}" ] || { trap - "$stop_signal" && program="trap : $stop_signal"$'\n'$program; } ;;
+  esac
+  names=("node_dir=$node_dir" "CLUSTERRUN_STOP_FILE=$CLUSTERRUN_STOP_FILE" PET_SIGNALS_TO_HANDLE=SIGINT
+    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-5}")
+  [ -z "${TMPDIR:-}" ] || names+=("TMPDIR=$TMPDIR")
+  [ -z "${GLOO_SOCKET_IFNAME:-}" ] || names+=("GLOO_SOCKET_IFNAME=$GLOO_SOCKET_IFNAME")
+  run_for_user "$program"$'\nlaunch' "${names[@]}"
+}
+
+# The user's TMPDIR is often a folder that exists on some machines only.
+make_temporary_folder() {
+  [ -n "${TMPDIR:-}" ] && { [ ! -d "$TMPDIR" ] || [ ! -w "$TMPDIR" ]; } || return 0
+  mkdir -p "$TMPDIR" 2>/dev/null && return
+  log_message "$host: cannot create TMPDIR, $TMPDIR; using /tmp"
+  TMPDIR=/tmp
 }
 
 # A signal is a request. TERM can also come from srun because the task on another node failed: then no rank can save any
@@ -117,8 +136,7 @@ list_children() { cat "/proc/$1/task"/*/children 2>/dev/null; }
 watch_for_stop() {
   local never now lead_s checks=0
   trap - TERM USR1
-  mkfifo "$node_dir/never"
-  exec {never}<> "$node_dir/never"
+  exec {never}<> <(:)
   while :; do
     read -r -t 5 -u "$never"
     node_task_is_alive || { kill_training_processes; kill_leftover_processes; return; }

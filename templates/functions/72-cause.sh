@@ -73,7 +73,7 @@ find_job_cause() { tail -c "+$((slurm_log_start + 1))" "$slurm_log" 2>/dev/null 
 # Print why Slurm ended the step, or nothing without a known reason. When a task has failed, Slurm ends the step without
 # a reason, from 26.05 on "DUE TO TASK FAILURE"; the records of the nodes are more precise then.
 find_step_cause() {
-  read_causes STEP < "$run_dir/logs/attempt-$attempt.log" 2>/dev/null | grep -vxE 'cancel|unknown' | head -n 1
+  read_causes STEP 2>/dev/null < "$run_dir/logs/attempt-$attempt.log" | grep -vxE 'cancel|unknown' | head -n 1
 }
 
 # read_causes JOB|STEP: translate slurmstepd's lines to causes, one a line. They begin with its name, with its name and

@@ -158,8 +158,8 @@ def test_an_end_during_the_setup_has_its_cause(
 
 
 @pytest.mark.parametrize(("setup", "reason"), [
-    ("false", "exit code 1 from environment.setup: false"),
-    ("exit 5", "the script exited with code 5 before the launch; check environment.setup for an exit or a syntax error"),
+    ("false", "exit code 1 from environment.setup: false; append || : to the line to ignore it"),
+    ("exit 5", "exit code 5 from environment.setup: exit 5; append || : to the line to ignore it"),
 ])  # fmt: skip
 def test_a_failed_setup_is_distinguished_from_an_end_by_slurm(
     tmp_path: Path, setup: str, reason: str

@@ -63,7 +63,7 @@ def section(name: str) -> BashText:
 
 KNOWN = set().union(
     *(section(name).defined for name in SECTIONS),
-    {"set_up_environment", "launch", "write_configs", "node_check", "main"},
+    {"apply_environment", "launch", "write_configs", "node_check", "main"},
 )
 SETTINGS = set(
     re.findall(r"^(\w+)=", (FUNCTIONS.parent / "_settings.j2").read_text(), re.MULTILINE)
@@ -116,7 +116,7 @@ def test_every_combination_of_options_defines_the_functions_it_calls(tmp_path: P
     for needed in sets:
         absent = [f"{WITHOUT}/{name}" for name in SECTIONS if name not in needed]
         own = BashText(
-            {"": set()}, dict.fromkeys(("set_up_environment", "launch", "write_configs"), "")
+            {"": set()}, dict.fromkeys(("apply_environment", "launch", "write_configs"), "")
         )
         assert undefined([own, *map(section, [*needed, *absent])]) == set(), needed
 
