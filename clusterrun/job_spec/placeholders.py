@@ -41,7 +41,7 @@ _PLACEHOLDER = re.compile(rf"\{{\{{(?P<escaped>{_KNOWN})\}}\}}|\{{(?P<name>{_KNO
 def fill(text: str) -> str:
     """Return a value as a shell word in which the job replaces the placeholders.
 
-    `{{run_dir}}` stands for the text `{run_dir}`. Anything without a placeholder is returned
+    `{{run_dir}}` is the text `{run_dir}`. Anything without a placeholder is returned
     unchanged. Raises ValueError for control characters.
     """
     if isinstance(text, Shell) or not _PLACEHOLDER.search(text):

@@ -25,7 +25,7 @@ PRINTED = {
 
 @pytest.mark.parametrize("printed", PRINTED)
 def test_the_id_is_read_from_what_a_wrapper_prints(tmp_path: Path, monkeypatch, printed) -> None:
-    """Slurm's sentence, a bare number, or the form of --parsable in the last line; anything else is no answer."""
+    """Slurm's sentence, a bare number, or the form of --parsable in the last line; anything else is refused."""
     for name, text in {"sbatch": f"printf '%s\\n' '{printed}'", "srun": "true"}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
