@@ -27,6 +27,7 @@ _SCRIPT_VARIABLES = frozenset(
     stop_signal resume signal_seen term_seen continuation_requested node_dir requeue_by shrink_to
     shrink_after exclude secrets new_exclusions head_node_connected skip_node_check hang
     num_machines processes_per_node head_clock notices settings exit_code_override
+    sweep_id member_name member_args
     """.split()
 )
 

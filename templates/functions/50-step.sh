@@ -3,7 +3,7 @@
 # Run one task per node: a small shell that receives the signals, and the launcher as its child.
 # sets: head_clock, ignore_term, in_preparation, step_exit
 run_on_nodes() {
-  local step program functions bytes absence_watcher hang_watcher=
+  local step program functions arguments bytes absence_watcher hang_watcher=
   export run_dir run_id attempt skip_node_check job_end_time signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
     CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir CLUSTERRUN_ATTEMPT=$attempt \
     CLUSTERRUN_WORLD_SIZE=$num_processes CLUSTERRUN_CHECKPOINT=${checkpoint:-}
@@ -18,7 +18,8 @@ run_on_nodes() {
     kill_leftover_processes node_task_is_alive \
     another_node_crashed watch_for_stop compute_stop_lead follow_orders dump_stacks process_is_stopped handles_signal_57 \
     write_configs launch)
-  program=$functions$'\n'run_node_task
+  arguments=$(declare -p member_args 2>/dev/null)  # of a member of a sweep
+  program=$functions$'\n'$arguments$'\n'run_node_task
   bytes=$(printf '%s' "$program" | wc -c)
   [ "$bytes" -lt 131071 ] || fail "the node command has $bytes bytes; Linux allows at most 131071 in one argument"
   (umask 077 && : > "$run_dir/events/attempt-$attempt.hang")
