@@ -1,4 +1,4 @@
-"""The preparation of a sweep: each member is checked as a run, and all mistakes are told once."""
+"""The preparation of a sweep: each member is checked as a run, and each mistake is reported once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from clusterrun.planning.preparation import Prepared, Request
 
 MOST_CHECKED = 100
-"""Each of so many members is checked as a run of its own; of more, one for each single value."""
+"""The first members are each checked as a run; the others only if they have a new value."""
 PrepareRun: TypeAlias = "Callable[[Request, Sequence[Document]], Prepared]"
 
 

@@ -42,8 +42,14 @@ def test_the_members_of_a_sweep_are_separate_runs(desk: Desk) -> None:
     assert "ArrayTaskThrottle=3" in throttle
     assert [total(member) for member in members] == list(LASTS)
     desk.cli("cancel", members[3].run_id)
-    until(lambda: desk.status(members[3])["state"] == "CANCELLED", 60, f"the last member is cancelled: {desk.status(members[3])} {desk.jobs()}")
-    assert desk.status(members[2])["state"] == "RUNNING"  # the job id of member 3 is that of the array
+    until(
+        lambda: desk.status(members[3])["state"] == "CANCELLED",
+        60,
+        f"the last member is cancelled: {desk.status(members[3])} {desk.jobs()}",
+    )
+    assert (
+        desk.status(members[2])["state"] == "RUNNING"
+    )  # the job id of member 3 is that of the array
     preempt(desk, members[2])
     trains(members[2], 2)
     desk.cli("stop", members[2].run_id)
