@@ -34,12 +34,12 @@ set_up_environment() {
   cd "$dir" || fail "cannot enter $dir on $(hostname)"
 }
 
+# The program may be longer than Linux allows for one argument, so the new shell reads it.
 become_user_shell() {
-  local program in out
+  local in out
   trap - TERM USR1 EXIT
-  IFS= read -r -d '' program
   exec {in}<&0 {out}>&1 >&2 < /dev/null
-  exec /bin/bash -c "$program" bash "$in" "$out"
+  exec /bin/bash -c 'IFS= read -r -d "" -u "$1" clusterrun_program; eval "$clusterrun_program"' bash "$in" "$out"
 }
 
 # The user's shell may have ended: that must not end this one.
