@@ -1,4 +1,4 @@
-"""The preparation of a sweep: each member is checked as a run, and each mistake is reported once."""
+"""The preparation of a sweep: each member is checked as a run, each mistake is reported once."""
 
 from __future__ import annotations
 
