@@ -6,6 +6,8 @@ LOCK := requirements/test.lock
 # pip before 25.3 reads the versions of build backends from the first variable, later versions from the second.
 LOCKED := PIP_CONSTRAINT=$(LOCK) PIP_BUILD_CONSTRAINT=$(LOCK)
 PIP := $(LOCKED) $(BIN)/python -m pip install -q --disable-pip-version-check
+# pip compiles on one CPU; some packages have files for other versions of Python
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck debootstrap
 
@@ -18,10 +20,10 @@ help:             ## show this help
 quickstart: $(VENV)/.train   ## train on this machine: the run is preempted in the middle, and resumes
 	@$(BIN)/python examples/quickstart.py
 
-test: $(VENV)/.test cluster-packages   ## style, wording, types, and all tests except those of `make extended`; includes a real Slurm cluster
+test: ready   ## style, wording, types, and all tests except those of `make extended`; includes a real Slurm cluster
 	@tools/test
 
-extended: $(VENV)/.test cluster-packages   ## the slowest tests, then those without a cluster on the lowest and newest versions
+extended: ready   ## the slowest tests, then those without a cluster on the lowest and newest versions
 	@tools/test --extended
 	@tools/ranges lowest
 	@tools/ranges newest
@@ -30,11 +32,11 @@ check: $(VENV)/.test   ## style, wording and types only
 	@tools/check
 
 docs: $(VENV)/.test   ## build the documentation into site/; a broken link is an error
-	@for script in job_spec commands python_api answers states diagnoses; do $(BIN)/python tools/docs/$$script.py || exit; done
+	@for script in job_spec commands python_api answers states diagnoses translations; do $(BIN)/python tools/docs/$$script.py || exit; done
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "open site/index.html in a browser"
 
-pictures: $(VENV)/.test cluster-packages   ## redraw the pictures of the documentation from real runs
+pictures: ready   ## redraw the pictures of the documentation from real runs
 	@$(BIN)/python tools/docs/recording.py
 	@$(SUDO) $(BIN)/python tools/docs/pictures_of_commands.py
 	@$(SUDO) $(BIN)/python tools/docs/picture_of_report.py
@@ -43,16 +45,16 @@ lock: $(VENV)/.test   ## update requirements/test.lock to the newest versions th
 	@tools/lock
 	@echo "updated $(LOCK); make test installs these versions"
 
-cluster: $(VENV)/.test cluster-packages   ## start a four-node Slurm on this machine, with a shell
+cluster: ready   ## start a four-node Slurm on this machine, with a shell
 	@$(SUDO) $(BIN)/python -m tests.slurm.play
 
-generations: $(VENV)/.test cluster-packages   ## test how three generations of Slurm handle a run; writes docs/reference/slurm-generations.md
+generations: ready   ## test how three generations of Slurm handle a run; writes docs/reference/slurm-generations.md
 	@$(SUDO) env CLUSTERRUN_GENERATIONS="$(or $(CELLS),all)" $(BIN)/python -m pytest -q tests/slurm/test_generations.py
 
 golden: $(VENV)/.test   ## rewrite the golden scripts; review the diff before you commit
 	@CLUSTERRUN_GOLDEN=write $(BIN)/python -m pytest -q tests/planning/test_script.py tests/planning/test_sections.py -k 'golden or version'
 
-benchmarks: $(VENV)/.test cluster-packages   ## compare with the alternatives; results in benchmarks/results
+benchmarks: ready   ## compare with the alternatives; results in benchmarks/results
 	@$(SUDO) $(BIN)/python benchmarks/startup.py
 	@$(SUDO) $(BIN)/python benchmarks/desk.py
 	@$(BIN)/python benchmarks/chaos.py
@@ -74,8 +76,9 @@ $(VENV)/bin/python:
 # libraries, in versions that torch itself pins; the lock does not list them.
 $(VENV)/.train: pyproject.toml requirements/torch.txt $(LOCK) | $(VENV)/bin/python
 	@echo "installing torch, accelerate, transformers, datasets and clusterrun into $(VENV), in locked versions (a few minutes)"
-	@$(PIP) -r requirements/torch.txt
-	@$(PIP) -e '.[train]'
+	@$(PIP) --no-compile -r requirements/torch.txt
+	@$(PIP) --no-compile -e '.[train]'
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.train
@@ -83,7 +86,11 @@ $(VENV)/.test: $(VENV)/.train
 	@$(PIP) -e '.[train,test,sbatch,docs]'
 	@touch $@
 
-.PHONY: cluster-packages
+# Python's packages and Debian's are installed at the same time.
+.PHONY: ready cluster-packages
+ready: | $(VENV)/bin/python
+	@$(MAKE) --no-print-directory -j2 $(VENV)/.test cluster-packages
+
 cluster-packages:
 	@dpkg-query -W -f '$${Status}\n' $(CLUSTER_PACKAGES) 2>/dev/null | grep -c 'ok installed' | grep -qx $(words $(CLUSTER_PACKAGES)) || { \
 	  echo "installing Debian packages: $(CLUSTER_PACKAGES)"; \

@@ -118,9 +118,9 @@ def __getattr__(name: str) -> object:
     """Import the module of a public name when the name is first used."""
     if name not in _HOME:
         raise AttributeError(f"module 'clusterrun' has no attribute {name!r}")
-    found: object = getattr(importlib.import_module(f"clusterrun.{_HOME[name]}"), name)
-    globals()[name] = found
-    return found
+    value: object = getattr(importlib.import_module(f"clusterrun.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> object:  # a list of str; `list` is a command here

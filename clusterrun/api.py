@@ -235,10 +235,10 @@ def report(run: RunLike = "last", *, html: str | Path | None = None) -> RunRepor
     Raises SpecError for a job array, whose tasks are runs; ClusterError if the page cannot be
     written.
     """
-    found = run_report.report(_find_name(run))
+    result = run_report.report(_find_name(run))
     if html is not None:
-        run_report.write_page(Path(html), render_page(found))
-    return found
+        run_report.write_page(Path(html), render_page(result))
+    return result
 
 
 def wait(run: RunLike = "last", timeout: float | None = None) -> RunStatus:

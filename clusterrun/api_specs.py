@@ -173,24 +173,21 @@ def init(  # noqa: PLR0913 - the options of the command
     profile: str | Path | None = None,
     output: str | Path | None = None,
     force: bool = False,
+    arguments: Sequence[str] = (),
+    check: bool = True,
 ) -> NewSpec:
     """Write a first job spec, also from an old sbatch script, which is read, not run. Never prompt.
+
+    `arguments` are those of the old script, as after its name in sbatch. With `check` it is proven
+    that the spec starts what the script starts: SpecError names the first difference.
 
     `output` is the file (default: NAME.yaml); with `-` the spec is only returned. `script` is
     optional if the working folder has exactly one training script. Raises SpecError for invalid
     values, and if the file exists, unless `force` is set; ClusterError if the parser of sbatch
     scripts is not installed.
     """
-    slurm = {
-        "nodes": nodes,
-        "gpus-per-node": gpus_per_node,
-        "cpus-per-task": cpus_per_task,
-        "mem": mem,
-        "partition": partition,
-        "account": account,
-        "qos": qos,
-        "time": time,
-    }
+    slurm = {"nodes": nodes, "gpus-per-node": gpus_per_node, "cpus-per-task": cpus_per_task}
+    slurm |= {"mem": mem, "partition": partition, "account": account, "qos": qos, "time": time}
     site = None if profile is None else str(profile)
     target = new_file.Target(None if output is None else str(output), force, site)
     words = {"script": script, "strategy": strategy, "name": name}
@@ -198,7 +195,9 @@ def init(  # noqa: PLR0913 - the options of the command
     new_file.check_names(name, options.get("script"))
     if from_sbatch is not None:
         new_file.refuse_options(options)
-        return new_file.write_translation(str(from_sbatch), target)
+        return new_file.write_translation(
+            str(from_sbatch), target, arguments=arguments, check=check
+        )
     known = site_defaults(site)
     values = {key: options.get(key, new_file.default_option(key, known)) for key in slurm}
     file = options.get("script") or new_file.only_script(Path.cwd())
@@ -233,7 +232,7 @@ def doctor(
     unless `force` is set. A mistake in the profile is a finding, not an exception.
     """
     site = None if profile is None else str(profile)
-    found = examine(
+    examination = examine(
         Request("", tuple(overrides), site),
         on_nodes=on_nodes,
         timeout=timeout,
@@ -241,8 +240,8 @@ def doctor(
     )
     if write_profile is not None:
         path = Path(write_profile).expanduser() if write_profile else own_profile(os.environ)
-        put_profile(path, first_profile(found.site, os.environ), force=force)
-    return found
+        put_profile(path, first_profile(examination.site, os.environ), force=force)
+    return examination
 
 
 def clean(

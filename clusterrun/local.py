@@ -182,7 +182,7 @@ def run_attempt(folder: str, job_id: int, restart: int) -> int:
     write_whole(paths.local / "batch.pid", str(child.pid))
     limit = float(settings["limit"]) if settings.get("limit") else None
     _watch(paths, child, limit, float(settings.get("lead") or 0))
-    kill_processes(folder)
+    _kill_attempt(folder)
     return child.wait()
 
 
@@ -233,7 +233,19 @@ def _slurm_variables(
 
 
 def kill_processes(folder: str) -> None:
-    """Send SIGKILL to every remaining process of the run, also in other sessions."""
+    """Send SIGKILL to every remaining process of the run, also in other sessions.
+
+    The supervisor is first: it would start the next attempt.
+    """
+    paths = RunPaths(Path(folder))
+    supervisor = process_id_of(read_record(paths.local / "supervisor").get("job_id", ""))
+    if supervisor is not None and supervisor_lives(paths):
+        with contextlib.suppress(OSError):
+            os.kill(supervisor, signal.SIGKILL)
+    _kill_attempt(folder)
+
+
+def _kill_attempt(folder: str) -> None:
     for process_id in processes_of(Path(folder)):
         with contextlib.suppress(OSError):
             os.kill(process_id, signal.SIGKILL)

@@ -68,6 +68,9 @@ class NewSpec:
     """What the new run does differently, and what was not translated."""
     problems: tuple[Problem, ...]
     """What to fix in the spec before it can be queued."""
+    check: str
+    """same: the old script and the spec start the same ranks; else why they were not compared;
+    empty without an old script."""
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,8 @@ def format_interval(seconds: float) -> str:
 
 def steps_of(text: str) -> int | None:
     """Return the number of `500 steps`; None for anything but a whole number of steps."""
-    found = STEPS.fullmatch(text)
-    return int(found["steps"]) if found else None
+    match = STEPS.fullmatch(text)
+    return int(match["steps"]) if match else None
 
 
 def seconds_of_slurm_time(text: str) -> int | None:
@@ -105,8 +105,8 @@ def seconds_of_slurm_time(text: str) -> int | None:
 
 
 def _seconds_of_slurm(text: str) -> int:
-    found = SLURM_TIME.fullmatch(text)
-    part = {name: int(value or 0) for name, value in found.groupdict().items()} if found else {}
+    match = SLURM_TIME.fullmatch(text)
+    part = {name: int(value or 0) for name, value in match.groupdict().items()} if match else {}
     days, hours = part["days"], part["hours"] + part["h"]
     minutes = part["minutes"] + part["m"] + part["dm"]
     return ((days * 24 + hours) * 60 + minutes) * 60 + part["seconds"] + part["s"] + part["ds"]
@@ -181,11 +181,11 @@ def moment_of(text: str, now: float) -> float:
 
 def bytes_of_size(text: str) -> int:
     """Return the bytes of `80GB`, `80GiB` or `81559MiB`. Raises ValueError for anything else."""
-    found = _SIZE.fullmatch(text)
+    match = _SIZE.fullmatch(text)
     size = 0
-    if found:
-        unit = found["unit"]
-        size = int(float(found["number"]) * (1024 if "i" in unit else 1000) ** _POWERS[unit[0]])
+    if match:
+        unit = match["unit"]
+        size = int(float(match["number"]) * (1024 if "i" in unit else 1000) ** _POWERS[unit[0]])
     if not size:
         if re.fullmatch(_NUMBER, text):
             raise ValueError(f"{text} has no unit\nwrite {text}GB or {text}GiB")
@@ -202,10 +202,10 @@ def check_slurm_memory(text: str) -> str:
     """Return an amount of memory as sbatch accepts it. Raises ValueError, with a hint."""
     if SLURM_MEMORY.fullmatch(text):
         return text
-    found = _SIZE.fullmatch(text.upper().replace("I", "i").replace(",", "."))
+    match = _SIZE.fullmatch(text.upper().replace("I", "i").replace(",", "."))
     hint = SLURM_MEMORY_FORMS
-    if found:  # sbatch's units are powers of 1024
-        number, unit = float(found["number"]), found["unit"][0]
+    if match:  # sbatch's units are powers of 1024
+        number, unit = float(match["number"]), match["unit"][0]
         whole, smaller = int(number), {"T": "G", "G": "M", "M": "K", "K": "K"}[unit]
         hint = f"{whole}{unit}" if whole == number else f"{round(number * 1024)}{smaller}"
     raise ValueError(f"{_shown(text)} is not an amount of memory\nwrite {hint}")
@@ -225,8 +225,8 @@ def count_of(text: str, most: int = 10**15) -> int:
 
     Raises ValueError for anything else, and for zero.
     """
-    found = _COUNT.fullmatch(text.upper())
-    count = int(float(found["number"]) * 1000 ** _THOUSANDS[found["unit"]]) if found else 0
+    match = _COUNT.fullmatch(text.upper())
+    count = int(float(match["number"]) * 1000 ** _THOUSANDS[match["unit"]]) if match else 0
     if not 1 <= count <= most:
         raise ValueError(f"{_shown(text)} is not a count\nwrite 7.5B, 350M or 124439808")
     return count

@@ -55,7 +55,7 @@ def test_every_key_has_a_meaning() -> None:
 
 
 @pytest.mark.parametrize("script", ["commands", "states", "diagnoses"])
-def test_a_generated_page_is_what_its_script_writes(script: str) -> None:
+def test_a_generated_page_equals_the_output_of_its_script(script: str) -> None:
     """`python tools/docs/SCRIPT.py`, or `make docs`, updates a page."""
     assert page_of(script).read_text() == written_by(script)
 

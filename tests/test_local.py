@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -126,8 +124,8 @@ def test_a_time_limit_is_enforced(laptop: Laptop) -> None:
 def test_a_failing_command_is_shown(laptop: Laptop) -> None:
     """The command's output is in the log, its exit code in the status."""
     run = laptop.submit("failing", command="echo to the log; exit 7")
-    found = wait(run.run_id, 60, laptop.index)
-    assert (found.state, found.exit_code) == ("FAILED", 7)
+    status = wait(run.run_id, 60, laptop.index)
+    assert (status.state, status.exit_code) == ("FAILED", 7)
     assert "to the log\n" in "".join(logs(run.run_id, index=laptop.index))
 
 
@@ -147,7 +145,7 @@ def test_following_the_log_ends_with_the_run(laptop: Laptop) -> None:
     assert status(run.run_id, laptop.index).state == "COMPLETED"
 
 
-def test_what_one_machine_lacks_is_refused(laptop: Laptop) -> None:
+def test_requests_beyond_one_machine_are_refused(laptop: Laptop) -> None:
     """Several nodes or jobs, and GPUs that are missing here, are refused with a hint."""
     with pytest.raises(
         ClusterError,
@@ -162,15 +160,16 @@ def test_what_one_machine_lacks_is_refused(laptop: Laptop) -> None:
     with pytest.raises(ClusterError, match="the spec requests GPUs, but this machine has none"):
         laptop.submit("gpus", command="true", slurm={"gpus-per-node": 1})
     assert not [
-        found for found in list_runs(laptop.index) if found.run_id.startswith(("nodes-", "gpus-"))
+        status
+        for status in list_runs(laptop.index)
+        if status.run_id.startswith(("nodes-", "gpus-"))
     ]
 
 
-def test_a_run_whose_processes_are_gone_is_not_running(laptop: Laptop) -> None:
+def test_a_run_without_live_processes_is_not_running(laptop: Laptop) -> None:
     """A run whose processes and supervisor were killed is LOST."""
     run = laptop.submit("killed", command="sleep 100")
     until((run.paths.local / "step.pid").exists, 30, "it runs")
-    os.kill(int(run.job_id), signal.SIGKILL)
     kill_processes(str(run.paths.folder))
     until(lambda: run_status(run).state.final, 20, "its end is known")
     assert run_status(run).state == "LOST"

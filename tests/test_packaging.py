@@ -47,12 +47,12 @@ def own_python(version: str) -> list[str] | None:
     name = sys.executable if version == VERSION else shutil.which(f"python{version}")
     ask = "import sys; print('%d.%d' % sys.version_info[:2])"
     # A name on PATH can be a shim of pyenv for a version that is not active.
-    found = (
+    listing = (
         subprocess.run([name, "-c", ask], capture_output=True, text=True, check=False)
         if name
         else None
     )
-    return [name] if name and found and found.stdout.strip() == version else None
+    return [name] if name and listing and listing.stdout.strip() == version else None
 
 
 class Installed:

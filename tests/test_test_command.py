@@ -93,7 +93,7 @@ def test_extended_tests_have_a_run_of_their_own(
 
 
 @pytest.mark.parametrize("worker", ["worker-1", "worker-3"])
-def test_what_failed_is_run_once_more(
+def test_failed_tests_are_run_once_more(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], worker: str
 ) -> None:
     """Only failures are run again; the second outcome counts, is written to a file, and shown last."""
@@ -105,7 +105,7 @@ def test_what_failed_is_run_once_more(
     assert capsys.readouterr().out.splitlines()[-2:] == unsteady
 
 
-def test_what_fails_twice_fails(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_test_that_fails_twice_fails(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test is repeated only once."""
     status, calls = run(monkeypatch, "worker-2", TWICE="yes")
     assert (status, len(calls)) == (1, 2)

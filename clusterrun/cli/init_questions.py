@@ -33,14 +33,14 @@ def ask_for_request(options: argparse.Namespace, slurm: dict[str, Any]) -> SpecR
         _prompt("strategy: " + ", ".join(STRATEGIES), "ddp") if asks else "ddp"
     )
     values: dict[str, str] = {}
-    for name, given in slurm.items():
+    for name, value in slurm.items():
         default = default_option(name, site)
-        wanted = asks and name in _QUESTIONS and name not in site
+        is_asked = asks and name in _QUESTIONS and name not in site
         values[name] = (
-            given
-            if given is not None
+            value
+            if value is not None
             else _prompt(_QUESTIONS[name], default)
-            if wanted
+            if is_asked
             else default
         )
     return SpecRequest(script, strategy, slurm_section(values), options.name or "")
@@ -49,10 +49,10 @@ def ask_for_request(options: argparse.Namespace, slurm: dict[str, Any]) -> SpecR
 def _choose_script(*, asks: bool) -> str:
     if not asks:
         return only_script(Path.cwd())
-    found = list_training_scripts(Path.cwd())
+    scripts = list_training_scripts(Path.cwd())
     return _prompt(
-        f"training script{': ' + ', '.join(found) if len(found) > 1 else ''}",
-        found[0] if found else "train.py",
+        f"training script{': ' + ', '.join(scripts) if len(scripts) > 1 else ''}",
+        scripts[0] if scripts else "train.py",
     )
 
 

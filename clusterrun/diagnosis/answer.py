@@ -125,6 +125,8 @@ class Why:
     """Set if an attempt has ended."""
     next: Next
     """What happens next without any action."""
+    warning: str = ""
+    """What is wrong with the training itself, such as a loss that is not finite."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON."""

@@ -57,26 +57,26 @@ def _find_slurm_failure(
     """Find an out-of-memory kill in Slurm's own log."""
     log = paths.logs / f"slurm-{attempt.job_id}.out"
     tail = _read_tail_if_any(log)
-    found = find_failure(log, tail) if tail else None
-    if found is None or found.kind != "host-out-of-memory":
+    first = find_failure(log, tail) if tail else None
+    if first is None or first.kind != "host-out-of-memory":
         return None
-    return found if failure is None else replace(found, rank=failure.rank, node=failure.node)
+    return first if failure is None else replace(first, rank=failure.rank, node=failure.node)
 
 
 def find_failure(log: Path, tail: Tail) -> FirstFailure | None:
     """Find the first failure in the end of a log."""
-    found = first_failure(tail.text)
-    if found is None:
+    failure = first_failure(tail.text)
+    if failure is None:
         return None
-    number = None if tail.first is None else tail.first + found.number - 1
+    number = None if tail.first is None else tail.first + failure.number - 1
     return FirstFailure(
-        found.failure.name,
-        found.failure.meaning,
-        found.failure.fix,
-        found.line,
-        found.rank,
-        found.node,
-        found.exit_code,
+        failure.failure.name,
+        failure.failure.meaning,
+        failure.failure.fix,
+        failure.line,
+        failure.rank,
+        failure.node,
+        failure.exit_code,
         str(log),
         number,
         tail.skipped,

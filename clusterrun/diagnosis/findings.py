@@ -61,22 +61,22 @@ def first_failure(text: str, first: int = 1) -> LogFailure | None:
     """Find the first failure; `first` is the number of the text's first line."""
     lines = list(attribute_lines(text.split("\n"), first))
     root = find_root_cause(lines)
-    found = _choose_first(_find_failures(lines), root, _first_notice(lines))
+    failure = _choose_first(_find_failures(lines), root, _first_notice(lines))
     if root is None:
-        return found
-    if found is None:
+        return failure
+    if failure is None:
         return LogFailure(EXITED, root.text, root.number, root.rank, root.host, root.exit_code)
-    same = found.rank in (None, root.rank)
-    rank, node = (root.rank, root.host) if same else (found.rank, found.node)
+    same = failure.rank in (None, root.rank)
+    rank, node = (root.rank, root.host) if same else (failure.rank, failure.node)
     return LogFailure(
-        found.failure, found.line, found.number, rank, node, root.exit_code if same else None
+        failure.failure, failure.line, failure.number, rank, node, root.exit_code if same else None
     )
 
 
 def ranks_with_failure(text: str, name: str) -> set[int]:
     """Return the ranks with a failure of this class in a text."""
-    found = _find_failures(list(attribute_lines(text.split("\n"))))
-    return {one.rank for one in found if one.failure.name == name and one.rank is not None}
+    failures = _find_failures(list(attribute_lines(text.split("\n"))))
+    return {one.rank for one in failures if one.failure.name == name and one.rank is not None}
 
 
 def _first_notice(lines: Sequence[AttributedLine]) -> int | None:
@@ -85,7 +85,7 @@ def _first_notice(lines: Sequence[AttributedLine]) -> int | None:
 
 def _find_failures(lines: Sequence[AttributedLine]) -> list[LogFailure]:
     """List everything that looks like a failure, in log order."""
-    found, tracing = [], set[int | None]()
+    failures, tracing = [], set[int | None]()
     for index, line in enumerate(lines):
         if _TRACEBACK.match(line.text):
             tracing.add(line.rank)
@@ -96,14 +96,14 @@ def _find_failures(lines: Sequence[AttributedLine]) -> list[LogFailure]:
             failure = classify_exception(_exception_message(lines, index))
             tracing.discard(line.rank)
         if failure is not None:
-            found.append(
+            failures.append(
                 LogFailure(
                     failure, line.text.strip()[:_LONGEST], line.line_number, line.rank, line.node
                 )
             )
         elif _CHAINED.match(line.text):
-            found.append(LogFailure(_CHAIN, line.text, line.line_number, line.rank))
-    return found
+            failures.append(LogFailure(_CHAIN, line.text, line.line_number, line.rank))
+    return failures
 
 
 _CHAIN = Failure("chain", "", "", weight=ECHO + 1)
@@ -162,12 +162,12 @@ def _find_final_errors(
     causes: Sequence[LogFailure], findings: Sequence[LogFailure]
 ) -> list[LogFailure]:
     """Find the error that ended each rank: the last one, or its cause."""
-    found = []
+    failures = []
     for rank in dict.fromkeys(one.rank for one in causes):
         mine = [one for one in findings if one.rank == rank]
         last = max((one for one in causes if one.rank == rank), key=lambda one: one.number)
-        found.append(_trace_origin(last, mine))
-    return found
+        failures.append(_trace_origin(last, mine))
+    return failures
 
 
 def _trace_origin(last: LogFailure, mine: Sequence[LogFailure]) -> LogFailure:

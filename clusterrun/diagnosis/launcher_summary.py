@@ -38,9 +38,9 @@ def _parse_summaries(lines: Sequence[AttributedLine]) -> Iterator[RootCause]:
     for index, line in enumerate(lines):
         if _HEADING in line.text:
             fields = [
-                (found[1], found[2], near)
+                (match[1], match[2], near)
                 for near in lines[index + 1 : index + 14]
-                if (found := _FIELD.match(near.text))
+                if (match := _FIELD.match(near.text))
             ]
             yield _parse_root_cause({name: value for name, value, _ in fields}, fields, line)
 

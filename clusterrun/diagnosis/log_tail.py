@@ -45,7 +45,7 @@ def read_tail(path: Path, window: int = WINDOW_BYTES, counted: int = MAX_COUNTED
 
 def _count_lines(file: IO[bytes], end: int) -> int:
     """Count the lines up to an offset."""
-    found, left = 0, end
+    count, left = 0, end
     while left and (piece := file.read(min(_CHUNK_BYTES, left))):
-        found, left = found + piece.count(b"\n"), left - len(piece)
-    return found
+        count, left = count + piece.count(b"\n"), left - len(piece)
+    return count

@@ -37,19 +37,19 @@ _Found = TypeVar("_Found")
 _UP = ("idle", "mixed", "allocated", "completing", "planned")
 
 
-def why_waiting(found: RunStatus) -> Waiting:
+def why_waiting(status: RunStatus) -> Waiting:
     """Explain why a run is pending, or that Slurm is not responding."""
-    if not found.job_id:
+    if not status.job_id:
         return Waiting(
             "",
-            found.reason,
-            f"run `clusterrun resume {found.run_id}`, or `clusterrun submit` again",
+            status.reason,
+            f"run `clusterrun resume {status.run_id}`, or `clusterrun submit` again",
             temporary=False,
             expected_start="",
             jobs_ahead=None,
         )
     try:
-        job = pending_job(found.job_id)
+        job = pending_job(status.job_id)
     except ClusterError as error:
         return Waiting(
             "", error.what, error.hint, temporary=True, expected_start="", jobs_ahead=None
@@ -57,25 +57,25 @@ def why_waiting(found: RunStatus) -> Waiting:
     if job is None or job.state != "PENDING":
         return Waiting(
             "",
-            found.reason or "it is between two attempts",
+            status.reason or "it is between two attempts",
             "check again in a minute",
             temporary=True,
             expected_start="",
             jobs_ahead=None,
         )
-    return _explain_job(found, job)
+    return _explain_job(status, job)
 
 
-def _explain_job(found: RunStatus, job: PendingJob) -> Waiting:
+def _explain_job(status: RunStatus, job: PendingJob) -> Waiting:
     explanation = explain_reason(job.reason)
     means = explanation.meaning
-    if explanation.code.startswith("BeginTime") and found.attempt:
+    if explanation.code.startswith("BeginTime") and status.attempt:
         means = (
             "a requeued job waits for Slurm's requeue delay (slurm.conf's cred_expire, 120 s by "
             "default) or for its pause after a crash"
         )
-    names = {"job": job.job_id, "partition": job.partition, "run": found.run_id}
-    facts, ahead = list(_collect_facts(found, job)), None
+    names = {"job": job.job_id, "partition": job.partition, "run": status.run_id}
+    facts, ahead = list(_collect_facts(status, job)), None
     if explanation.code in ("Priority", "Resources") and job.priority is not None:
         ahead = _query_or_none(lambda: jobs_ahead(job.partition, job.priority or 0))
     return Waiting(
@@ -101,7 +101,7 @@ def _query_or_none(question: Callable[[], _Found]) -> _Found | None:
         return None
 
 
-def _collect_facts(found: RunStatus, job: PendingJob) -> Iterator[str]:
+def _collect_facts(status: RunStatus, job: PendingJob) -> Iterator[str]:
     """Yield the details of a reason, in numbers."""
     if job.dependency:
         yield f"it depends on {job.dependency}"
@@ -110,7 +110,7 @@ def _collect_facts(found: RunStatus, job: PendingJob) -> Iterator[str]:
         if limits:
             yield _describe_limits(limits, job)
     if job.reason.replace("_", " ").startswith(_ABOUT_NODES):
-        yield from _describe_nodes(found, job)
+        yield from _describe_nodes(status, job)
     if job.reason.startswith(("ReqNodeNotAvail", "Reservation")):
         yield from _describe_reservations()
 
@@ -129,22 +129,22 @@ def _describe_reservations() -> Iterator[str]:
         yield f"reservation {one.name}{what} has {one.nodes} from {one.start} to {one.end}"
 
 
-def _describe_nodes(found: RunStatus, job: PendingJob) -> Iterator[str]:
+def _describe_nodes(status: RunStatus, job: PendingJob) -> Iterator[str]:
     states = _query_or_none(lambda: nodes_by_state(job.partition))
     if not states:
         return
     words = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     yield f"it requests {job.nodes} of the {sum(states.values())} nodes of {job.partition}: {words}"
-    if not found.excluded_nodes:
+    if not status.excluded_nodes:
         return
     excluded = node_names(_query_or_none(lambda: excluded_nodes(job.job_id)) or "")
     up = sum(number for state, number in states.items() if state.startswith(_UP))
     least = re.match(r"\d+", job.nodes)
     if least and up - len(excluded) < int(least[0]):
         yield (
-            f"the job excludes {', '.join(found.excluded_nodes)}, which leaves too few nodes. "
+            f"the job excludes {', '.join(status.excluded_nodes)}, which leaves too few nodes. "
             "To use them again, remove their files from nodes/ in the run folder, "
             "stop the run and resume it"
         )
     else:
-        yield f"excluded nodes: {', '.join(found.excluded_nodes)}"
+        yield f"excluded nodes: {', '.join(status.excluded_nodes)}"

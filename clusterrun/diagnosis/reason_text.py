@@ -33,8 +33,10 @@ class Explanation:
 def explain_reason(text: str) -> Explanation:
     """Explain a reason as squeue's %r or %R, or scontrol's `Reason=`, prints it."""
     code = text.strip().removeprefix("(").removesuffix(")").replace("_", " ")
-    found = _find_sentence(code) or REASONS.get(re.split(r"[ ,:]", code)[0]) or _explain_limit(code)
-    if found is None:
+    reason = (
+        _find_sentence(code) or REASONS.get(re.split(r"[ ,:]", code)[0]) or _explain_limit(code)
+    )
+    if reason is None:
         means = f"unknown reason {code!r}"
         return Explanation(
             code,
@@ -44,45 +46,45 @@ def explain_reason(text: str) -> Explanation:
             known=False,
         )
     nodes = _DETAIL.search(code)
-    means = f"{found.meaning} (unavailable: {nodes['nodes']})" if nodes else found.meaning
-    return Explanation(code, means, found.fix, found.temporary)
+    means = f"{reason.meaning} (unavailable: {nodes['nodes']})" if nodes else reason.meaning
+    return Explanation(code, means, reason.fix, reason.temporary)
 
 
 def _find_sentence(code: str) -> Reason | None:
-    return next((found for words, found in SENTENCES.items() if words in code), None)
+    return next((reason for words, reason in SENTENCES.items() if words in code), None)
 
 
 def _explain_limit(code: str) -> Reason | None:
     """Explain a limit from the parts of its name."""
-    found = _LIMIT.fullmatch(code.split(",", maxsplit=1)[0])
-    if found is None:
+    match = _LIMIT.fullmatch(code.split(",", maxsplit=1)[0])
+    if match is None:
         return None
-    whose = "your account (association)" if found["whose"] == "Assoc" else "the QOS"
-    if found["sum"] == "Min":
+    whose = "your account (association)" if match["whose"] == "Assoc" else "the QOS"
+    if match["sum"] == "Min":
         return Reason(
-            f"it requests less {RESOURCES[found['what']]} than the minimum of {whose} per job",
+            f"it requests less {RESOURCES[match['what']]} than the minimum of {whose} per job",
             "request more",
             temporary=False,
         )
-    what = RESOURCES[found["what"]] + _describe_minutes(found["time"])
+    what = RESOURCES[match["what"]] + _describe_minutes(match["time"])
     where = (
         "`sacctmgr show associations user=$USER`"
-        if found["whose"] == "Assoc"
+        if match["whose"] == "Assoc"
         else "`sacctmgr show qos`"
     )
-    if found["sum"] == "Grp":
+    if match["sum"] == "Grp":
         return Reason(
             f"the jobs of {whose} have together reached its limit on {what}",
             f"wait until some of them end; {where} shows the limit",
         )
-    if found["per"] in ("Job", "Node") or found["what"] in ("Wall", "WallDuration"):
-        each = {"Node": "each node"}.get(found["per"] or "", "one job")
+    if match["per"] in ("Job", "Node") or match["what"] in ("Wall", "WallDuration"):
+        each = {"Node": "each node"}.get(match["per"] or "", "one job")
         return Reason(
             f"it requests more {what} than {whose} allows for {each}",
             f"{SMALLER}; {where} shows it",
             temporary=False,
         )
-    each = {"User": "a user", "Account": "an account"}.get(found["per"] or "", "a user")
+    each = {"User": "a user", "Account": "an account"}.get(match["per"] or "", "a user")
     return Reason(
         f"{each} has reached the limit of {whose} on {what}",
         f"wait until some of those jobs end; {where} shows the limit",

@@ -34,56 +34,66 @@ def why(name: str, index: Index | None = None) -> Why:
     Raises SpecError if no run has this name, ClusterError if its folder is closed to this user.
     """
     run = find_run(name, index)
-    found = run_status(run)
-    if found.tasks:
-        return _diagnose_array(run, found)
+    status = run_status(run)
+    if status.tasks:
+        return _diagnose_array(run, status)
     attempts = list_attempts(run.paths)
     ended = [attempt for attempt in attempts if attempt.cause]
     last = ended[-1] if ended else None
     silent = bool(attempts) and attempts[-1] is not last
-    if silent and found.state.final:
+    if silent and status.state.final:
         last = None  # the newest one left no end record
-    runs = found.state is State.RUNNING and silent
+    runs = status.state is State.RUNNING and silent
     return Why(
-        found.run_id,
-        found.state.value,
-        _describe_reason(found),
-        found.job_id,
-        found.folder,
-        waiting=_diagnose_waiting(run, found),
+        status.run_id,
+        status.state.value,
+        _describe_reason(status),
+        status.job_id,
+        status.folder,
+        waiting=_diagnose_waiting(run, status),
         liveness=judge_progress(run.paths, attempts[-1]) if runs else None,
         stopped=why_stopped(run.paths, last)
         if last
-        else _diagnose_missing_end(run.paths, found, attempts),
-        next=what_next(run.paths, found, last, local=is_local(run)),
+        else _diagnose_missing_end(run.paths, status, attempts),
+        next=what_next(run.paths, status, last, local=is_local(run)),
+        warning=_warn_of_loss(status),
     )
 
 
-def _describe_reason(found: RunStatus) -> str:
-    reason = "" if found.reason == "None" else found.reason
-    return _STATE_MEANINGS.get(found.state.value, reason)
+def _warn_of_loss(status: RunStatus) -> str:
+    if status.loss_not_finite_since is None:
+        return ""
+    return (
+        f"the loss is {status.loss} since step {status.loss_not_finite_since}: the training learns "
+        "nothing any more; `clusterrun checkpoints` lists the checkpoints from before that step"
+    )
 
 
-def _diagnose_waiting(run: RunRef, found: RunStatus) -> Waiting | None:
-    if found.state is not State.PENDING or is_local(run):
+def _describe_reason(status: RunStatus) -> str:
+    reason = "" if status.reason == "None" else status.reason
+    return _STATE_MEANINGS.get(status.state.value, reason)
+
+
+def _diagnose_waiting(run: RunRef, status: RunStatus) -> Waiting | None:
+    if status.state is not State.PENDING or is_local(run):
         return None
-    return why_waiting(found)
+    return why_waiting(status)
 
 
 def _diagnose_missing_end(
-    paths: RunPaths, found: RunStatus, attempts: list[Attempt]
+    paths: RunPaths, status: RunStatus, attempts: list[Attempt]
 ) -> Stopped | None:
     """Return why an attempt without an end record stopped, from its log or Slurm's own."""
-    if not found.state.final or found.state is State.COMPLETED:
+    if not status.state.final or status.state is State.COMPLETED:
         return None
     log = _find_latest_log(paths, attempts)
     failure = None
     if log is not None:
         failure = find_failure(log, read_tail(log))
-    means = _STATE_MEANINGS.get(found.state.value, "it left no end record")
-    words = "" if found.reason == "None" else found.reason
+    means = _STATE_MEANINGS.get(status.state.value, "it left no end record")
+    words = "" if status.reason == "None" else status.reason
     return Stopped(
-        found.attempt, "", words, means, f"look at the end of {log}" if log else "", failure
+        status.attempt, "", words, means, f"look at the end of {log}" if log else "", failure
     )
 
 
@@ -93,20 +103,20 @@ def _find_latest_log(paths: RunPaths, attempts: list[Attempt]) -> Path | None:
     return there[-1] if there else None
 
 
-def _diagnose_array(run: RunRef, found: RunStatus) -> Why:
+def _diagnose_array(run: RunRef, status: RunStatus) -> Why:
     """Return the answer for an array, which names the task to look at."""
     first = next(
-        (task for task in found.tasks if task.state.final and task.state is not State.COMPLETED),
-        found.tasks[0],
+        (task for task in status.tasks if task.state.final and task.state is not State.COMPLETED),
+        status.tasks[0],
     )
-    words = what_next(run.paths, found, None, local=False)
+    words = what_next(run.paths, status, None, local=False)
     about = f"each task is a separate run: see `clusterrun why {first.run_id}`"
     return Why(
-        found.run_id,
-        found.state.value,
-        f"{found.reason}; {about}",
-        found.job_id,
-        found.folder,
+        status.run_id,
+        status.state.value,
+        f"{status.reason}; {about}",
+        status.job_id,
+        status.folder,
         waiting=None,
         liveness=None,
         stopped=None,

@@ -46,8 +46,8 @@ def _locate_rank(rank: int, block: list[AttributedLine]) -> HangLocation | None:
     for line in block:
         if _MAIN.match(line.text):
             frames = []
-        elif found := _FRAME.match(line.text):
-            frames.append(found)
+        elif match := _FRAME.match(line.text):
+            frames.append(match)
     if not frames:
         return None
     own = next((frame for frame in frames if not _LIBRARY.search(frame[1])), None)

@@ -31,8 +31,8 @@ def find_config(name: str, folder: Path, environment: Mapping[str, str]) -> Path
     home = environment.get("HF_HOME") or f"{environment.get('HOME', '/')}/.cache/huggingface"
     cache = Path(environment.get("HF_HUB_CACHE") or f"{home}/hub")
     snapshots = cache / f"models--{name.replace('/', '--')}" / "snapshots"
-    found = snapshots.glob("*/config.json") if os.path.isdir(snapshots) else ()  # noqa: PTH112 - as above
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    configs = snapshots.glob("*/config.json") if os.path.isdir(snapshots) else ()  # noqa: PTH112 - as above
+    return max(configs, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -55,10 +55,10 @@ def _check_keys(layers: Layers, accelerate: dict[str, Any], *, command: bool) ->
                 "cannot be combined with config_file, which is used unchanged",
                 "set it in that file, or delete config_file",
             )
-    given = [key for key in STRATEGIES if accelerate.get(key) is not None]
-    for key in given[1:]:
+    strategies = [key for key in STRATEGIES if accelerate.get(key) is not None]
+    for key in strategies[1:]:
         layers.add_problem(
-            ("accelerate", key), f"cannot be combined with {given[0]}", "use one strategy"
+            ("accelerate", key), f"cannot be combined with {strategies[0]}", "use one strategy"
         )
 
 

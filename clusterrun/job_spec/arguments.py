@@ -12,12 +12,12 @@ def arguments_of(spec: JobSpec) -> dict[str, Any]:
     """Return the arguments by name, with underscores instead of dashes; a bare flag is True."""
     if isinstance(spec.args, dict):
         return {argument_name(key): value for key, value in spec.args.items()}
-    words, found = [str(word) for word in spec.args], {}
+    words, values = [str(word) for word in spec.args], {}
     for word, after in zip(words, [*words[1:], "--"], strict=False):
         name, equals, value = word.partition("=")
         if _is_flag(name):
-            found[argument_name(name)] = value if equals else True if _is_flag(after) else after
-    return found
+            values[argument_name(name)] = value if equals else True if _is_flag(after) else after
+    return values
 
 
 def _is_flag(word: str) -> bool:

@@ -84,6 +84,6 @@ def check_resume_words(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _refuse_placeholders(text: str, known: str) -> None:
-    for found in _PLACEHOLDER.findall(text):
-        if found != known:
-            raise ValueError(f"unknown placeholder {found}; only {known} is available")
+    for placeholder in _PLACEHOLDER.findall(text):
+        if placeholder != known:
+            raise ValueError(f"unknown placeholder {placeholder}; only {known} is available")

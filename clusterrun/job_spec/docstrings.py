@@ -13,7 +13,7 @@ import itertools
 def field_docstrings(kind: type) -> dict[str, str]:
     """Return the docstring of each field of a model, a dataclass or a TypedDict, on one line."""
     (model,) = ast.parse(inspect.getsource(kind)).body
-    found: dict[str, str] = {}
+    docstrings: dict[str, str] = {}
     fields = model.body if isinstance(model, ast.ClassDef) else []
     for field, after in itertools.pairwise(fields):
         text = (
@@ -26,5 +26,5 @@ def field_docstrings(kind: type) -> dict[str, str]:
             and isinstance(field.target, ast.Name)
             and isinstance(text, str)
         ):
-            found[field.target.id] = inspect.cleandoc(text).replace("\n", " ")
-    return found
+            docstrings[field.target.id] = inspect.cleandoc(text).replace("\n", " ")
+    return docstrings

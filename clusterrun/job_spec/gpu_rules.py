@@ -27,13 +27,13 @@ def _check_option(layers: Layers, path: tuple[str, ...], value: Any) -> None:
     name, hint = path[-1].replace("_", "-"), "list this site's GPUs with sinfo --format=%G"
     checked_by_its_type = ("slurm", "gpus_per_node"), ("slurm", "gpus_per_task"), ("slurm", "gpus")
     try:
-        found = gpus.find_requests({name: value})
+        requests = gpus.find_requests({name: value})
     except ValueError as error:
         if path not in checked_by_its_type:
             layers.add_problem(path, str(error).partition("\n")[0], hint)
         return
     counts = (
-        [one for listing in found.values() for one in listing]
+        [one for listing in requests.values() for one in listing]
         if name not in ("gpus", "tres-per-job")
         else []
     )

@@ -42,10 +42,10 @@ def parse_count(text: str) -> GpuRequest:
 
     Raises ValueError for anything else.
     """
-    found = COUNT.fullmatch(text)
-    if not found:
+    match = COUNT.fullmatch(text)
+    if not match:
         raise ValueError(f"{text[:80]!r} is not a number of GPUs\n{_propose_count(text)}")
-    return GpuRequest(int(found["count"]), found["type"] or "")
+    return GpuRequest(int(match["count"]), match["type"] or "")
 
 
 def _propose_count(text: str) -> str:
@@ -101,15 +101,15 @@ def other_gpu_resources(text: str) -> list[str]:
 
 
 def _resource_name(item: str) -> str:
-    found = re.match(r"(?:gres[:/])?([^:=(]*)", item)
-    return found[1].lower() if found else ""
+    match = re.match(r"(?:gres[:/])?([^:=(]*)", item)
+    return match[1].lower() if match else ""
 
 
 def _parse_item(item: str) -> GpuRequest:
-    found = _ITEM.fullmatch(item)
-    if not found:
+    match = _ITEM.fullmatch(item)
+    if not match:
         raise ValueError(f"{item[:80]!r} is not a GPU request such as gpu:4 or gpu:a100:4")
-    return GpuRequest(int(found["count"] or 1), found["type"] or "")
+    return GpuRequest(int(match["count"] or 1), match["type"] or "")
 
 
 def find_requests(options: Mapping[str, Any]) -> dict[str, list[GpuRequest]]:
@@ -118,13 +118,13 @@ def find_requests(options: Mapping[str, Any]) -> dict[str, list[GpuRequest]]:
     `options` are those of a spec's `slurm` section, with dashes or underscores. Raises ValueError
     for a value that cannot be parsed.
     """
-    found: dict[str, list[GpuRequest]] = {}
+    requests: dict[str, list[GpuRequest]] = {}
     for name, value in _list_options(options):
         if name in COUNTS:
-            found[name] = [parse_count(str(value))]
+            requests[name] = [parse_count(str(value))]
         elif name in LISTS and (listing := parse_list(str(value))):
-            found[name] = listing
-    return found
+            requests[name] = listing
+    return requests
 
 
 def _list_options(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -137,21 +137,23 @@ def _list_options(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def are_requested(options: Mapping[str, Any]) -> bool:
     """Return whether a job requests GPUs with any of sbatch's options."""
-    return any(request.count for found in find_requests(options).values() for request in found)
+    return any(
+        request.count for requests in find_requests(options).values() for request in requests
+    )
 
 
 def count_per_node(options: Mapping[str, Any], nodes: int, tasks: int = 1) -> int:
     """Return the GPUs of each of `nodes` nodes with `tasks` tasks each; 0 if not known."""
-    found = {
+    counts = {
         name: sum(one.count for one in listing) for name, listing in find_requests(options).items()
     }
     for name in ("gpus-per-node", "gres", "tres-per-node"):
-        if found.get(name):
-            return found[name]
+        if counts.get(name):
+            return counts[name]
     for name in ("gpus-per-task", "tres-per-task"):
-        if found.get(name):
-            return found[name] * tasks
-    return (found.get("gpus") or found.get("tres-per-job") or 0) // max(nodes, 1)
+        if counts.get(name):
+            return counts[name] * tasks
+    return (counts.get("gpus") or counts.get("tres-per-job") or 0) // max(nodes, 1)
 
 
 def list_types(options: Mapping[str, Any]) -> list[str]:

@@ -29,8 +29,8 @@ def check_time_limit(text: str) -> str:
 
 def check_nodes(text: str) -> str:
     """Check a number of nodes, `4`, or a range from which Slurm chooses, `2-8`."""
-    found = NODES.fullmatch(text)
-    if not found or int(found["least"]) < 1:
+    match = NODES.fullmatch(text)
+    if not match or int(match["least"]) < 1:
         raise ValueError(
             f"{text[:80]!r} is not a number of nodes\nwrite a whole number, or a range such as 2-8"
         )
@@ -60,11 +60,11 @@ def check_array(text: str) -> str:
     if percent and not _AT_ONCE.fullmatch(at_once):
         raise ValueError(fault)
     for part in tasks.split(","):
-        found = _TASKS.fullmatch(part)
-        if not found or (found["step"] and int(found["step"]) == 0):
+        match = _TASKS.fullmatch(part)
+        if not match or (match["step"] and int(match["step"]) == 0):
             raise ValueError(fault)
-        if found["last"] and int(found["last"]) < int(found["first"]):
-            raise ValueError(f"{part} is an empty range\nwrite {found['last']}-{found['first']}")
+        if match["last"] and int(match["last"]) < int(match["first"]):
+            raise ValueError(f"{part} is an empty range\nwrite {match['last']}-{match['first']}")
     return text
 
 
@@ -73,11 +73,11 @@ def read_signal_lead(text: str) -> int:
 
     Raises ValueError for `B:` and for other signals: the node shells handle USR1 only.
     """
-    found = _SIGNAL.fullmatch(text)
-    if not found or found["name"] not in {"USR1", "10"} or not found["lead"]:
-        lead = (found["lead"] if found else "") or "120"
+    match = _SIGNAL.fullmatch(text)
+    if not match or match["name"] not in {"USR1", "10"} or not match["lead"]:
+        lead = (match["lead"] if match else "") or "120"
         raise ValueError(
             f"{text[:80]!r} is not USR1@<seconds>, the only signal that the node shells handle\n"
             f"write USR1@{lead}"
         )
-    return int(found["lead"])
+    return int(match["lead"])

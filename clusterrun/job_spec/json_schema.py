@@ -99,11 +99,11 @@ _FIELDS: dict[str, dict[str, Any]] = {
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a job spec; `clusterrun schema -o FILE` writes it."""
-    found = _model_schema("JobSpec", model.JobSpec)
+    schema = _model_schema("JobSpec", model.JobSpec)
     return {
         "$schema": _DIALECT,
         "title": TITLE,
-        **found,
+        **schema,
         "anyOf": [{"required": [name]} for name in ("script", "module", "command")],
     }
 

@@ -21,6 +21,7 @@ from clusterrun.job_spec.values import (
     Nodes,
     Operand,
     Pattern,
+    Secret,
     ShellText,
     Signal,
     StopSignal,
@@ -144,7 +145,7 @@ class Environment(Model):
     variables: dict[Variable, Value] = {}
     setup: Annotated[tuple[ShellText, ...], BeforeValidator(make_list)] = ()
     """Shell lines, run as written on the first node; each must succeed."""
-    secrets: tuple[Variable, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     """Names of variables passed with sbatch's --export; their values are never written to a
     file."""
 

@@ -9,6 +9,7 @@ from clusterrun.job_spec.accelerate_rules import BESIDE_CONFIG_FILE, STRATEGIES,
 from clusterrun.job_spec.checkpoint import RUN_DIR
 from clusterrun.job_spec.gpu_rules import check_gpus
 from clusterrun.job_spec.layers import Layers
+from clusterrun.job_spec.placeholders import check_placeholders, unquoted_placeholder
 from clusterrun.job_spec.slurm_rules import MEMORIES, check_slurm
 from clusterrun.job_spec.values import read_argument, read_line
 
@@ -28,6 +29,7 @@ def check_together(layers: Layers) -> None:
     _check_checkpoints(layers, values)
     _check_notifications(layers, values)
     _check_arguments(layers, values)
+    check_placeholders(layers)
 
 
 def _drop_defaults(layers: Layers, values: dict[str, Any]) -> None:
@@ -49,22 +51,22 @@ def _drop_defaults(layers: Layers, values: dict[str, Any]) -> None:
         ("slurm", MEMORIES),
         ("environment", ("venv", "conda")),
     ):
-        given = [key for key in keys if (values.get(section) or {}).get(key) is not None]
-        if {(section, key) for key in given} - layers.defaults:
-            layers.drop_defaults(section, given)
+        present = [key for key in keys if (values.get(section) or {}).get(key) is not None]
+        if {(section, key) for key in present} - layers.defaults:
+            layers.drop_defaults(section, present)
 
 
 def _check_what_runs(layers: Layers, values: dict[str, Any]) -> None:
-    given = [name for name in _WHAT_RUNS if values.get(name) is not None]
+    present = [name for name in _WHAT_RUNS if values.get(name) is not None]
     misspelt = {f"did you mean {name}?" for name in _WHAT_RUNS} & {
         problem.hint for problem in layers.problems
     }
-    if not given and not misspelt:
+    if not present and not misspelt:
         layers.add_problem((), "nothing to run", "add script: train.py, or module: or command:")
-    for extra in given[1:]:
-        what = f"cannot be combined with {given[0]}"
+    for extra in present[1:]:
+        what = f"cannot be combined with {present[0]}"
         layers.add_problem((extra,), what, f"use exactly one of {', '.join(_WHAT_RUNS)}")
-    if given == ["command"] and values.get("args"):
+    if present == ["command"] and values.get("args"):
         layers.add_problem(
             ("args",), "cannot be combined with command", "write the arguments into the command"
         )
@@ -161,6 +163,10 @@ def _check_arguments(layers: Layers, values: dict[str, Any]) -> None:
                 "not the name of a command-line flag",
                 "write args as a list of words to pass them on as written",
             )
+        placeholder = unquoted_placeholder(value)
+        if placeholder:
+            layers.add_problem(path, "a mapping in YAML", f'write "{placeholder}", in quotes')
+            continue
         try:
             args[key] = read_argument(value) if isinstance(args, dict) else read_line(value)
         except ValueError as error:

@@ -24,10 +24,11 @@ _SCRIPT_VARIABLES = frozenset(
     """
     work_dir run_id run_dir share num_processes requeue_on max_crashes signal_lead attempt
     slurm_log slurm_log_start array_job job_end_time one_rank_per_gpu checkpoint_path checkpoint
-    stop_signal resume signal_seen term_seen continuation_requested node_dir requeue_by shrink_to
-    shrink_after exclude secrets new_exclusions head_node_connected skip_node_check hang
-    num_machines processes_per_node head_clock notices settings exit_code_override
-    sweep_id member_name member_args
+    stop_signal reads_stop_file resume signal_seen term_seen continuation_requested node_dir
+    requeue_by shrink_to shrink_after exclude secrets new_exclusions head_node_connected
+    skip_node_check hang num_machines processes_per_node head_clock notices settings
+    exit_code_override
+    sweep_id member_name member_args member_variables
     """.split()
 )
 
@@ -69,6 +70,13 @@ def _refuse_option(text: str) -> str:
     if text.startswith("-"):
         raise ValueError(f"{text[:80]!r} would be read as an option\nwrite ./{text[:80]}")
     return text
+
+
+def _refuse_export_keyword(name: str) -> str:
+    # sbatch(1), --export: these words select variables; they are read in any case
+    if name.upper() in ("ALL", "NONE", "NIL"):
+        raise ValueError(f"{name} is a keyword of sbatch --export")
+    return name
 
 
 def _refuse_script_variable(name: str) -> str:
@@ -192,6 +200,7 @@ Variable: TypeAlias = Annotated[
     _match(_VARIABLE, "the name of an environment variable", "_"),
     AfterValidator(_refuse_script_variable),
 ]
+Secret: TypeAlias = Annotated[Variable, AfterValidator(_refuse_export_keyword)]
 Array: TypeAlias = Annotated[Word, AfterValidator(grammar.check_array)]
 Every: TypeAlias = Annotated[Word, AfterValidator(checkpoint.check_interval)]
 Wait: TypeAlias = Annotated[Word, AfterValidator(durations.check_wait)]

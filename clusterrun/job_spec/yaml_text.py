@@ -78,9 +78,9 @@ def read_yaml(text: str, name: str) -> Document:
         raise SpecError(
             [Problem(name, "", f"too large: {len(text)} characters, at most {MOST_CHARACTERS}")]
         )
-    if found := _UNREADABLE.search(text):
-        where = f"{name}:{text.count(chr(10), 0, found.start()) + 1}"
-        what = f"not YAML: control character U+{ord(found[0]):04X}"
+    if match := _UNREADABLE.search(text):
+        where = f"{name}:{text.count(chr(10), 0, match.start()) + 1}"
+        what = f"not YAML: control character U+{ord(match[0]):04X}"
         raise SpecError([Problem(where, "", what, "delete it")])
     try:
         _refuse_structure(text, name)
@@ -168,10 +168,10 @@ def _line_too_deep(text: str) -> int | None:
     PyYAML reads a thousand brackets ahead before its first event, and 6.0.4 fails there.
     """
     depth = 0
-    for found in _BRACKETS.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+    for match in _BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
         if depth > DEEPEST:
-            return text.count("\n", 0, found.start()) + 1
+            return text.count("\n", 0, match.start()) + 1
     return None
 
 

@@ -58,28 +58,28 @@ def answer_schema(command: str) -> dict[str, Any]:
 
 
 def _make_schema(kind: type) -> _TypeSchema:
-    found = TypeAdapter(kind).json_schema(mode="serialization")
+    schema = TypeAdapter(kind).json_schema(mode="serialization")
     types = {one.__name__: one for one in _collect_classes(kind)}
     inner = {
         name: _describe_fields(form, types.get(name))
-        for name, form in found.pop("$defs", {}).items()
+        for name, form in schema.pop("$defs", {}).items()
     }
-    (alone,) = found.pop("allOf", [found])  # pydantic 2.8 puts a reference in a list
+    (alone,) = schema.pop("allOf", [schema])  # pydantic 2.8 puts a reference in a list
     reference = alone.pop("$ref", "")
-    form = inner[reference.rpartition("/")[2]] if reference else _describe_fields(found, kind)
+    form = inner[reference.rpartition("/")[2]] if reference else _describe_fields(schema, kind)
     return _TypeSchema(form, inner)
 
 
 def _collect_classes(kind: type) -> set[type]:
     """Return the classes in a type's fields, and the type itself."""
-    found, left = set(), [kind]
+    classes, left = set(), [kind]
     while left:
         one = left.pop()
-        if isinstance(one, type) and hasattr(one, "__annotations__") and one not in found:
-            found.add(one)
+        if isinstance(one, type) and hasattr(one, "__annotations__") and one not in classes:
+            classes.add(one)
             left += get_type_hints(one).values()
         left += get_args(one)
-    return found
+    return classes
 
 
 def _describe_fields(form: dict[str, Any], kind: type | None) -> dict[str, Any]:

@@ -81,8 +81,8 @@ def _distributed_type(accelerate: Accelerate) -> str:
         "FSDP": accelerate.fsdp_config,
         "MEGATRON_LM": accelerate.megatron_lm_config,
     }
-    found = [name for name, section in by_section.items() if section is not None]
-    return accelerate.distributed_type or (found[0] if found else "MULTI_GPU")
+    types = [name for name, section in by_section.items() if section is not None]
+    return accelerate.distributed_type or (types[0] if types else "MULTI_GPU")
 
 
 def _deepspeed_section(accelerate: Accelerate, *, embedded: bool) -> dict[str, Any]:

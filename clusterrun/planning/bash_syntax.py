@@ -19,8 +19,8 @@ def script_fault(text: str) -> str:
 def syntax_faults(texts: Sequence[str]) -> list[str]:
     """Return the first error that bash reports for each text by itself; empty without errors."""
     output = _run_bash(["-c", _EACH], "".join(f"{text}\0" for text in texts)) if texts else ""
-    found = [_first_line(one) for one in output.split("\0")]
-    return [found[number] if number < len(found) else "" for number in range(len(texts))]
+    faults = [_first_line(one) for one in output.split("\0")]
+    return [faults[number] if number < len(faults) else "" for number in range(len(texts))]
 
 
 def _run_bash(words: list[str], text: str) -> str:

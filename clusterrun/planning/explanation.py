@@ -32,9 +32,9 @@ def explain(prepared: Prepared) -> list[Origin]:
         "spec": prepared.loaded.source,
     }
     values = prepared.loaded.spec.model_dump()
-    found = [_find_origin(prepared, path, value, names) for path, value in _leaves(values, ())]
+    origins = [_find_origin(prepared, path, value, names) for path, value in _leaves(values, ())]
     root = _find_origin(prepared, ("run_root",), str(prepared.run_root), names)
-    return [*(one for one in found if _is_worth_showing(one)), root]
+    return [*(one for one in origins if _is_worth_showing(one)), root]
 
 
 def _is_worth_showing(origin: Origin) -> bool:

@@ -22,6 +22,7 @@ from typing import Any
 from clusterrun.job_spec import gpus, grammar
 from clusterrun.job_spec.checkpoint import CHECKPOINT
 from clusterrun.job_spec.model import Accelerate, JobSpec, Slurm
+from clusterrun.job_spec.placeholders import fill
 from clusterrun.job_spec.values import Argument
 from clusterrun.planning.accelerate_config import (
     CONFIG_NAME,
@@ -149,6 +150,10 @@ def _make_flags(
 
 def script_lines(spec: JobSpec) -> list[Words]:
     """Return the last lines of the command: what runs, and its arguments."""
+    return [_fill_words(words) for words in _script_lines(spec)]
+
+
+def _script_lines(spec: JobSpec) -> list[Words]:
     what: list[Words] = (
         [("--module", spec.module)] if spec.module is not None else [(str(spec.script),)]
     )
@@ -157,6 +162,11 @@ def script_lines(spec: JobSpec) -> list[Words]:
     return what + [
         words for name, value in spec.args.items() if (words := argument_words(name, value))
     ]
+
+
+def _fill_words(words: Words) -> Words:
+    """Return words whose placeholders are shell variables."""
+    return tuple(fill(word) for word in words)
 
 
 def argument_words(name: str, value: Argument) -> Words:

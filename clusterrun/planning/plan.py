@@ -79,6 +79,8 @@ class LaunchPlan:
     """How many seconds before the time limit Slurm sends its signal."""
     checkpoint_path: Shell | None
     """The pattern of the checkpoints that the training script itself writes."""
+    reads_stop_file: bool
+    """Whether the training looks for the stop file, as far as its text shows."""
     notices: tuple[str, ...]
     """One line per notification: way, shape, target, and the ends that it is sent for."""
     templates: tuple[PurePath, ...]
@@ -103,6 +105,7 @@ class LaunchPlan:
             "processes_per_node": self.processes_a_node or "",
             "num_processes": processes or "",
             "max_crashes": self.crashes,
+            "handles_stop": int(self.reads_stop_file or self.spec.checkpoint.signal is not None),
         }
 
     @property
@@ -162,6 +165,7 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
         else str(durations.hang_seconds(spec.hang)),
         signal_lead=_signal_lead(spec.slurm),
         checkpoint_path=_quote_checkpoint_pattern(spec.checkpoint.path),
+        reads_stop_file=prepared.reads_stop_file,
         notices=tuple(map(notification_words, spec.notify)),
         templates=prepared.templates,
         members=members,
@@ -185,28 +189,28 @@ def _refuse_length(launch: Launch, source: str, members: Sequence[MemberWords]) 
 def _make_directives(
     spec: JobSpec, chdir: str | None, identity: Identity | None
 ) -> list[Directive]:
-    found = [Directive("job-name", spec.name), *_user_directives(spec.slurm)]
+    directives = [Directive("job-name", spec.name), *_user_directives(spec.slurm)]
     if spec.launcher:
         if grammar.least_nodes(spec.slurm.nodes) == grammar.most_nodes(spec.slurm.nodes):
             # with a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and
             # allocates
             # no more than those
-            found.append(Directive("ntasks-per-node", "1"))
-        found.extend(_gpu_directives(spec.slurm))
+            directives.append(Directive("ntasks-per-node", "1"))
+        directives.extend(_gpu_directives(spec.slurm))
     if chdir is not None:
-        found.append(Directive("chdir", chdir))
+        directives.append(Directive("chdir", chdir))
     if identity is not None:
         # `%` starts a pattern in sbatch's file names (sbatch(1), "filename pattern"); `%%` is a
         # literal %
         logs = str(identity.folder / "logs").replace("%", "%%")
-        found.append(
+        directives.append(
             Directive("output", f"{logs}/slurm-{'%A_%a' if spec.slurm.array else '%j'}.out")
         )
-    found.append(Directive("open-mode", "append"))
-    found.append(Directive("requeue" if _slurm_requeues(spec) else "no-requeue", None))
-    found.append(Directive("signal", f"USR1@{_signal_lead(spec.slurm)}"))
-    found.append(Directive("export", ",".join(spec.environment.secrets) or "NIL"))
-    return found
+    directives.append(Directive("open-mode", "append"))
+    directives.append(Directive("requeue" if _slurm_requeues(spec) else "no-requeue", None))
+    directives.append(Directive("signal", f"USR1@{_signal_lead(spec.slurm)}"))
+    directives.append(Directive("export", ",".join(spec.environment.secrets) or "NIL"))
+    return directives
 
 
 def _gpu_directives(slurm: Slurm) -> list[Directive]:

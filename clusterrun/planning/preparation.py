@@ -21,11 +21,13 @@ from clusterrun.planning.launch import Launch
 from clusterrun.planning.members import Members
 from clusterrun.planning.script_arguments import check_script_arguments
 from clusterrun.planning.script_syntax import check_script_syntax
+from clusterrun.planning.stop_handling import reads_stop_file
 from clusterrun.planning.strategy import Batch, check, check_names
 from clusterrun.planning.strategy.files import MISSING_HINT
 from clusterrun.planning.sweep_preparation import prepare_sweep
 from clusterrun.planning.template_folders import find_template_folders
 from clusterrun.planning.time_limit import note_time_limit
+from clusterrun.planning.value_notes import check_path, note_values
 from clusterrun.run_folder.group_access import find_closed_folder
 from clusterrun.training_script import TrainingScript
 from clusterrun.training_script.reading import parse_script, read_script_text, script_file
@@ -69,6 +71,8 @@ class Prepared:
     """The version of clusterrun that renders the script."""
     script: TrainingScript | None
     """The training script; None if the spec names none, or its file cannot be read or parsed."""
+    reads_stop_file: bool
+    """Whether the training looks for the stop file, as far as its text shows."""
     launch: Launch
     batch: Batch
     """How many samples an optimizer step takes."""
@@ -108,10 +112,10 @@ def _prepare_run(request: Request, member: Sequence[Document] | None = None) -> 
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
     run_root = work_dir / loaded.run_root
     text, script = _read_script(loaded, work_dir)
-    found = check(loaded, work_dir, script)
+    checked = check(loaded, work_dir, script)
     templates = find_template_folders(request.source, request.templates)
-    problems = [*_check_files(loaded, work_dir, text), *found.problems, *templates.problems]
-    problems += check_script_arguments(loaded, script)
+    problems = [*_check_files(loaded, work_dir, text), *checked.problems, *templates.problems]
+    problems += [*check_script_arguments(loaded, script), *check_path(loaded)]
     problems.sort(key=reading_order)
     return Prepared(
         request=request,
@@ -122,13 +126,15 @@ def _prepare_run(request: Request, member: Sequence[Document] | None = None) -> 
         templates=templates.folders,
         version=__version__,
         script=script,
-        launch=found.launch,
-        batch=found.batch,
+        reads_stop_file=reads_stop_file(loaded, work_dir, script),
+        launch=checked.launch,
+        batch=checked.batch,
         problems=tuple(problems),
         notes=(
             *templates.notes,
-            *found.notes,
+            *checked.notes,
             *note_time_limit(loaded),
+            *note_values(loaded),
             *_environment_notes(loaded, shell),
             *_share_notes(loaded, run_root),
         ),
@@ -258,8 +264,12 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
         for place, fault in zip(bodies, faults[len(texts) :], strict=True)
         if fault
     }
-    found = {place: fault or empty.get(place) for place, fault in zip(texts, faults, strict=False)}
-    return [_syntax_problem(loaded, place, fault) for place, fault in found.items() if fault]
+    faults_by_place = {
+        place: fault or empty.get(place) for place, fault in zip(texts, faults, strict=False)
+    }
+    return [
+        _syntax_problem(loaded, place, fault) for place, fault in faults_by_place.items() if fault
+    ]
 
 
 def _syntax_problem(loaded: Loaded, place: KeyPath, fault: str) -> Problem:

@@ -14,6 +14,7 @@ import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
 from clusterrun.errors import Problem, SpecError
+from clusterrun.job_spec.placeholders import fill
 from clusterrun.planning.plan import LaunchPlan
 from clusterrun.planning.sections import contents
 from clusterrun.planning.template_folders import template_folder
@@ -85,6 +86,7 @@ def _environment(templates: Sequence[PurePath]) -> SandboxedEnvironment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["fill"] = fill
     environment.filters["plain"] = Shell
     environment.filters["comment"] = _comment
     environment.filters["heredoc"] = _heredoc

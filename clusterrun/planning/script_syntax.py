@@ -37,5 +37,5 @@ def _find_python_version(loaded: Loaded, work_dir: Path) -> tuple[int, int] | No
         text = read_text(work_dir / environment.venv / "pyvenv.cfg")
     except (OSError, UnicodeDecodeError):
         return None
-    found = _VERSION.search(text)
-    return (int(found[1]), int(found[2])) if found else None
+    match = _VERSION.search(text)
+    return (int(match[1]), int(match[2])) if match else None

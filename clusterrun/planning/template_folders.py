@@ -63,8 +63,10 @@ def find_template_folders(source: str, named: Sequence[str]) -> TemplateFolders:
 def _foreign_writers(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the paths of a folder of templates that another user can change, and who can."""
     for path in (folder, *sorted(folder.rglob("*.j2"))):
-        found = path.stat()
-        if found.st_uid not in (os.getuid(), _ROOT):
-            yield path, f"user {found.st_uid}"
-        elif found.st_mode & stat.S_IWOTH and not (path == folder and found.st_mode & stat.S_ISVTX):
+        stat_result = path.stat()
+        if stat_result.st_uid not in (os.getuid(), _ROOT):
+            yield path, f"user {stat_result.st_uid}"
+        elif stat_result.st_mode & stat.S_IWOTH and not (
+            path == folder and stat_result.st_mode & stat.S_ISVTX
+        ):
             yield path, "everybody"

@@ -193,5 +193,8 @@ def _read_steps(path: Path) -> Iterator[SeenStep]:
     except OSError:
         return
     for line in lines:
-        with suppress(ValueError, TypeError):  # the last line may be incomplete
-            yield SeenStep(**json.loads(line))
+        # the last line may be incomplete
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            values = json.loads(line)
+            loss = values.pop("loss")  # a word such as "nan" if it is not finite
+            yield SeenStep(loss=None if loss is None else float(loss), **values)

@@ -6,44 +6,46 @@ from clusterrun.rehearsal.result import Phase, Rehearsal
 from clusterrun.rehearsal.verdict import describe_losses, describe_weights
 
 
-def format_outcome(found: Rehearsal) -> str:
+def format_outcome(rehearsal: Rehearsal) -> str:
     """Format the outcome, the facts and the times, one per line."""
-    lines = [f"{found.name}: {found.outcome}"]
-    lines += [f"  {line}" for reason in found.reasons for line in reason.splitlines()]
+    lines = [f"{rehearsal.name}: {rehearsal.outcome}"]
+    lines += [f"  {line}" for reason in rehearsal.reasons for line in reason.splitlines()]
     facts = {
-        "interrupted": found.interruption,
+        "interrupted": rehearsal.interruption,
         "stopped": ""
-        if found.stopped_at_step is None
-        else f"at step {found.stopped_at_step}; "
-        f"the newest checkpoint is from {_describe_step(found.saved_step)}",
-        "resumed": _describe_resume(found),
-        "losses": describe_losses(found.losses) if found.losses else "",
-        "weights": describe_weights(found.weights) if found.weights else "",
-        "nodes": ", then ".join(nodes for nodes in found.nodes[:2])
-        + _describe_reference_nodes(found),
-        "run": found.folder,
-        "reference": found.reference_folder,
+        if rehearsal.stopped_at_step is None
+        else f"at step {rehearsal.stopped_at_step}; "
+        f"the newest checkpoint is from {_describe_step(rehearsal.saved_step)}",
+        "resumed": _describe_resume(rehearsal),
+        "losses": describe_losses(rehearsal.losses) if rehearsal.losses else "",
+        "weights": describe_weights(rehearsal.weights) if rehearsal.weights else "",
+        "nodes": ", then ".join(nodes for nodes in rehearsal.nodes[:2])
+        + _describe_reference_nodes(rehearsal),
+        "run": rehearsal.folder,
+        "reference": rehearsal.reference_folder,
     }
     lines += ["", *(f"{name:<12}{value}" for name, value in facts.items() if value)]
-    lines += [f"{'note':<12}{note}" for note in found.notes]
-    if found.phases:
-        lines += ["", *map(_format_phase, found.phases)]
+    lines += [f"{'note':<12}{note}" for note in rehearsal.notes]
+    if rehearsal.phases:
+        lines += ["", *map(_format_phase, rehearsal.phases)]
     return "\n".join(lines)
 
 
-def _describe_resume(found: Rehearsal) -> str:
-    if found.resumed_from_step is None:
+def _describe_resume(rehearsal: Rehearsal) -> str:
+    if rehearsal.resumed_from_step is None:
         return ""
     first = (
-        "" if found.first_step_after is None else f"; the first step was {found.first_step_after}"
+        ""
+        if rehearsal.first_step_after is None
+        else f"; the first step was {rehearsal.first_step_after}"
     )
-    return f"from the checkpoint of {_describe_step(found.resumed_from_step)}{first}"
+    return f"from the checkpoint of {_describe_step(rehearsal.resumed_from_step)}{first}"
 
 
-def _describe_reference_nodes(found: Rehearsal) -> str:
+def _describe_reference_nodes(rehearsal: Rehearsal) -> str:
     return (
-        f"; the reference: {found.nodes[2]}"
-        if found.reference_run_id and len(found.nodes) > 2
+        f"; the reference: {rehearsal.nodes[2]}"
+        if rehearsal.reference_run_id and len(rehearsal.nodes) > 2
         else ""
     )
 

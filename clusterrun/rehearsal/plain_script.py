@@ -29,12 +29,12 @@ def has_continued(run: FollowedRun) -> bool:
     )
 
 
-def judge_checkpoints(run: FollowedRun, found: Rehearsal) -> Rehearsal:
+def judge_checkpoints(run: FollowedRun, rehearsal: Rehearsal) -> Rehearsal:
     """Add the checkpoint from which the second attempt resumed, and what is wrong with it."""
     loaded, saved_next = _find_loaded_checkpoint(run), _find_next_checkpoint(run)
     if loaded is None:
-        found.reasons.append("it restarted without a checkpoint: none matched checkpoint.path")
-        return found
+        rehearsal.reasons.append("it restarted without a checkpoint: none matched checkpoint.path")
+        return rehearsal
     if (
         saved_next
         and saved_next.step is not None
@@ -42,15 +42,15 @@ def judge_checkpoints(run: FollowedRun, found: Rehearsal) -> Rehearsal:
         and saved_next.step < loaded.step
     ):
         what = f"it was given {loaded.path.name}, but the next one saved is {saved_next.path.name}"
-        found.reasons.append(
+        rehearsal.reasons.append(
             f"{what}: the script restarted from the beginning (checkpoint.resume sets how a "
             "checkpoint is passed to it)"
         )
-    found.notes.append(
+    rehearsal.notes.append(
         "losses and weights were not compared: the content of the script's own checkpoints is "
         "unknown"
     )
-    return replace(found, resumed_from_step=loaded.step)
+    return replace(rehearsal, resumed_from_step=loaded.step)
 
 
 def _find_loaded_checkpoint(run: FollowedRun) -> SeenCheckpoint | None:

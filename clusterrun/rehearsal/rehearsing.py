@@ -53,7 +53,7 @@ def rehearse(
     except NotSurvived as error:
         stage.fail(str(error))
     except OutOfTime as error:
-        stage.found.reasons.append(f"timed out after {timeout:g} s; {error}")
+        stage.rehearsal.reasons.append(f"timed out after {timeout:g} s; {error}")
     finally:
         stage.end()
-    return stage.found
+    return stage.rehearsal

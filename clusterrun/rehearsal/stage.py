@@ -55,10 +55,10 @@ class Stage:
         self._times = Times()
         self._next_query = 0.0
         self._reports_nothing = False  # no step or checkpoint was observed
-        self.found = Rehearsal(name)
+        self.rehearsal = Rehearsal(name)
 
     def _record(self, **facts: Any) -> None:
-        self.found = replace(self.found, **facts)
+        self.rehearsal = replace(self.rehearsal, **facts)
 
     def play(self) -> None:
         """Run the whole rehearsal. Raises NotSurvived and OutOfTime."""
@@ -67,23 +67,23 @@ class Stage:
         if not (self._plain or self._local):
             self._submit_reference()
         self._follow_resume()
-        if self.found.reasons:
+        if self.rehearsal.reasons:
             self._record(outcome=NOT_SURVIVED)
             return
         if not self._plain:
             self._continue_training()
             self._compare()
-        self._record(outcome=NOT_SURVIVED if self.found.reasons else SURVIVED)
+        self._record(outcome=NOT_SURVIVED if self.rehearsal.reasons else SURVIVED)
 
     def fail(self, reason: str) -> None:
         """Record why the run did not survive."""
         self._record(outcome=NOT_SURVIVED)
-        self.found.reasons.append(reason)
+        self.rehearsal.reasons.append(reason)
         has_progress = self._watch.followed and (
             self._watch.followed[0].saved or self._run.step_of(1) is not None
         )
         if script_reports_nothing(self._prepared) and not has_progress:
-            self.found.reasons.append(
+            self.rehearsal.reasons.append(
                 "no checkpoint was saved, so the run restarts from the beginning: the script does "
                 "not use clusterrun.training, and checkpoint.path is not set"
             )
@@ -103,11 +103,11 @@ class Stage:
         self._record(
             phases=list_phases(self._times, self._run, plain=self._plain, local=self._local)
         )
-        if self.found.outcome == SURVIVED:
+        if self.rehearsal.outcome == SURVIVED:
             count = self._watch.remove_checkpoints()
             self._tell(f"removed {count} checkpoints; the run folders stay")
-        elif self.found.outcome == OUT_OF_TIME and not self.found.reasons:
-            self.found.reasons.append("the rehearsal was interrupted")
+        elif self.rehearsal.outcome == OUT_OF_TIME and not self.rehearsal.reasons:
+            self.rehearsal.reasons.append("the rehearsal was interrupted")
 
     @property
     def _run(self) -> FollowedRun:
@@ -177,7 +177,7 @@ class Stage:
             lambda: bool(read_record(run.paths.end(first))), "the run to exit", patience=grace
         ):
             self._tell("the run did not exit in time; killing and requeueing it, as Slurm does")
-            self.found.notes.append(
+            self.rehearsal.notes.append(
                 f"the run did not exit within {grace:g} s ({source}), and was killed"
             )
             self._requeue(run)
@@ -189,10 +189,12 @@ class Stage:
         if end.get("next") == "by-slurm" and end.get("cause") == Cause.PREEMPTION:
             self._requeue(run)
         where = (
-            "" if self.found.stopped_at_step is None else f" at step {self.found.stopped_at_step}"
+            ""
+            if self.rehearsal.stopped_at_step is None
+            else f" at step {self.rehearsal.stopped_at_step}"
         )
         self._tell(f"{'exited' if end else 'killed'}{where}; {self._describe_newest()}")
-        if self.found.saved_step is None and not self._run.newest_of(1):
+        if self.rehearsal.saved_step is None and not self._run.newest_of(1):
             failure = read_record(run.paths.saves).get("failed")
             raise NotSurvived(
                 "it saved no checkpoint when it was asked to stop"
@@ -215,7 +217,7 @@ class Stage:
         self._record(
             stopped_at_step=whole(first.trainer.get("step"))
             or self._run.step_of(1)
-            or self.found.stopped_at_step
+            or self.rehearsal.stopped_at_step
         )
         self._record(saved_step=saved.step if saved else None)
 
@@ -235,13 +237,13 @@ class Stage:
         second = self._run.attempts[1]
         self._times.first_again = self._first_time(2)
         if self._plain:
-            self.found = plain_script.judge_checkpoints(self._run, self.found)
+            self.rehearsal = plain_script.judge_checkpoints(self._run, self.rehearsal)
         else:
             self._record(resumed_from_step=second.back_at)
             self._record(first_step_after=second.steps[0].step if second.steps else None)
-            judge_resume(self.found)
-            self.found.reasons.extend(self._run.skipped() if self.found.reasons else [])
-        self._tell(f"resumed from the checkpoint of step {self.found.resumed_from_step}")
+            judge_resume(self.rehearsal)
+            self.rehearsal.reasons.extend(self._run.skipped() if self.rehearsal.reasons else [])
+        self._tell(f"resumed from the checkpoint of step {self.rehearsal.resumed_from_step}")
 
     def _has_restarted(self) -> bool:
         if self._times.pending is None and time.monotonic() >= self._next_query:
@@ -261,7 +263,9 @@ class Stage:
         return self._run.attempts[1].back_at is not None and self._run.step_of(2) is not None
 
     def _continue_training(self) -> None:
-        goal = self._plan.goal(self.found.stopped_at_step or self.found.resumed_from_step or 0)
+        goal = self._plan.goal(
+            self.rehearsal.stopped_at_step or self.rehearsal.resumed_from_step or 0
+        )
         self._run.goal = goal
         if self._local:  # one after the other, because they would share this machine
             self._watch.until(lambda: self._run.stop_requested, f"step {goal}")
@@ -286,9 +290,9 @@ class Stage:
         )
         first, second = ([one for one in saved if one.attempt == number] for number in (1, 2))
         self._record(weights=compare_weights(first, second, reference.saved.values()))
-        judge_training(self.found)
+        judge_training(self.rehearsal)
         if not after:
-            self.found.notes.append(
+            self.rehearsal.notes.append(
                 "the clusterrun in the training environment is too old to record losses; install "
                 "this version there"
             )

@@ -12,54 +12,54 @@ _CAUSES = (
 )
 
 
-def judge_resume(found: Rehearsal) -> None:
+def judge_resume(rehearsal: Rehearsal) -> None:
     """Add what is wrong with the step at which the run resumed."""
     if (
-        found.saved_step is not None
-        and found.resumed_from_step is not None
-        and found.resumed_from_step != found.saved_step
+        rehearsal.saved_step is not None
+        and rehearsal.resumed_from_step is not None
+        and rehearsal.resumed_from_step != rehearsal.saved_step
     ):
         what = (
-            f"resumed from step {found.resumed_from_step}"
-            if found.resumed_from_step
+            f"resumed from step {rehearsal.resumed_from_step}"
+            if rehearsal.resumed_from_step
             else "restarted from step 0"
         )
-        found.reasons.append(f"{what}, although step {found.saved_step} was saved")
+        rehearsal.reasons.append(f"{what}, although step {rehearsal.saved_step} was saved")
     elif (
-        found.resumed_from_step is not None
-        and found.first_step_after is not None
-        and found.first_step_after != found.resumed_from_step + 1
+        rehearsal.resumed_from_step is not None
+        and rehearsal.first_step_after is not None
+        and rehearsal.first_step_after != rehearsal.resumed_from_step + 1
     ):
         what = (
-            f"loaded the checkpoint of step {found.resumed_from_step}, "
-            f"but the next step was {found.first_step_after}"
+            f"loaded the checkpoint of step {rehearsal.resumed_from_step}, "
+            f"but the next step was {rehearsal.first_step_after}"
         )
-        found.reasons.append(f"{what}: the script does not count from its checkpoint")
+        rehearsal.reasons.append(f"{what}: the script does not count from its checkpoint")
     if (
-        found.stopped_at_step is not None
-        and found.saved_step is not None
-        and found.stopped_at_step > found.saved_step
+        rehearsal.stopped_at_step is not None
+        and rehearsal.saved_step is not None
+        and rehearsal.stopped_at_step > rehearsal.saved_step
     ):
-        lost = found.stopped_at_step - found.saved_step
-        found.notes.append(
-            f"lost {lost} steps: stopped at step {found.stopped_at_step}, "
-            f"but the last one saved is {found.saved_step}"
+        lost = rehearsal.stopped_at_step - rehearsal.saved_step
+        rehearsal.notes.append(
+            f"lost {lost} steps: stopped at step {rehearsal.stopped_at_step}, "
+            f"but the last one saved is {rehearsal.saved_step}"
         )
 
 
-def judge_training(found: Rehearsal) -> None:
+def judge_training(rehearsal: Rehearsal) -> None:
     """Add what is wrong with the losses and weights after the resume, or was not compared."""
-    losses, weights = found.losses, found.weights
+    losses, weights = rehearsal.losses, rehearsal.weights
     if losses and losses.same is False:
-        found.reasons.append(_describe_differing_losses(losses))
+        rehearsal.reasons.append(_describe_differing_losses(losses))
     if weights and weights.same is False and not (losses and losses.same is not None):
         what = (
             f"the weights at step {weights.step} differ from the reference; before the stop they "
             "were identical"
         )
-        found.reasons.append(f"{what}{_CAUSES}")
+        rehearsal.reasons.append(f"{what}{_CAUSES}")
     if losses and losses.same is None:
-        found.notes.append(_explain_no_comparison(losses))
+        rehearsal.notes.append(_explain_no_comparison(losses))
     if (
         weights
         and weights.differing_weight_files
@@ -70,9 +70,9 @@ def judge_training(found: Rehearsal) -> None:
             if weights.repeatable is False
             else "although the losses agree"
         )
-        found.notes.append(f"the weights at step {weights.step} are not identical, {words}")
-    if not found.reasons and not (losses and losses.same) and not (weights and weights.same):
-        found.notes.append("only the step at which the run resumed was verified")
+        rehearsal.notes.append(f"the weights at step {weights.step} are not identical, {words}")
+    if not rehearsal.reasons and not (losses and losses.same) and not (weights and weights.same):
+        rehearsal.notes.append("only the step at which the run resumed was verified")
 
 
 def _describe_differing_losses(losses: LossComparison) -> str:

@@ -106,16 +106,16 @@ def make_timelines(
     ]
     uses_library = any(measure.first_step is not None for measure in measures)
     uses_library = uses_library or any(one.resumed_from_step is not None for one in attempts)
-    found: list[AttemptTimeline] = []
+    timelines: list[AttemptTimeline] = []
     for index, (one, measure) in enumerate(known):
         later = [
             other.resumed_from_step
             for other, _ in known[index + 1 :]
             if other.resumed_from_step is not None
         ]
-        since = _waiting_since(one, found[-1] if found else None, submissions)
+        since = _waiting_since(one, timelines[-1] if timelines else None, submissions)
         now = until if index == len(known) - 1 else None
-        found.append(
+        timelines.append(
             _make_timeline(
                 one,
                 measure,
@@ -125,7 +125,7 @@ def make_timelines(
                 uses_library=uses_library,
             )
         )
-    return found
+    return timelines
 
 
 def measure_waiting(

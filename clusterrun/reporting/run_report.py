@@ -95,23 +95,23 @@ def report(name: str, index: Index | None = None) -> RunReport:
     for another user's run.
     """
     run = find_run(name, index)
-    found = run_status(run)
-    if found.tasks:
-        hint = f"name one of its tasks, such as {found.tasks[0].run_id}"
+    status = run_status(run)
+    if status.tasks:
+        hint = f"name one of its tasks, such as {status.tasks[0].run_id}"
         raise SpecError(
             [Problem("", "", f"{run.run_id} is a job array; each task is a separate run", hint)]
         )
     try:
-        return _build_report(run.paths, found)
+        return _build_report(run.paths, status)
     except PermissionError as error:
         raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
 
 
-def _build_report(paths: RunPaths, found: RunStatus) -> RunReport:
+def _build_report(paths: RunPaths, status: RunStatus) -> RunReport:
     attempts = list_attempts(paths)
     measures = [read_metrics(paths, f"{one.number:04d}") for one in attempts]
     submissions = _read_submissions(paths)
-    until = None if found.state.final else time.time()
+    until = None if status.state.final else time.time()
     timeline = make_timelines(attempts, measures, submissions, until)
     current_wait = measure_waiting(timeline, submissions, until)
     points = join_points(measures)
@@ -120,7 +120,7 @@ def _build_report(paths: RunPaths, found: RunStatus) -> RunReport:
     nodes = {one.number: count_nodes(one.nodes) for one in attempts}
     gpus = {number: count_gpus(options, count) for number, count in nodes.items()}
     return RunReport(
-        status=found,
+        status=status,
         attempts=tuple(attempts),
         timeline=tuple(timeline),
         time_split=total_split(timeline, current_wait),
@@ -164,12 +164,12 @@ def count_gpus(slurm: Mapping[str, Any], nodes: int) -> int:
 def _read_submissions(paths: RunPaths) -> list[tuple[float, int]]:
     """Return the time of each submission; empty for a script that was piped into sbatch."""
     intents = [read_record(RunPaths(folder).intent) for folder in _candidate_folders(paths)]
-    found = []
+    submissions = []
     for word in next((intent["asked"] for intent in intents if intent.get("asked")), "").split():
         moment, _, after = word.partition(":")
         if moment.isdecimal():
-            found.append((float(moment), int(after) if after.isdecimal() else 0))
-    return found
+            submissions.append((float(moment), int(after) if after.isdecimal() else 0))
+    return submissions
 
 
 def _read_slurm_options(paths: RunPaths) -> Mapping[str, Any]:

@@ -77,11 +77,11 @@ class Index:
 
         An entry that cannot be read is left out: `list` shows it with the reason.
         """
-        found = []
+        runs = []
         for name in self.names():
             with suppress(OSError):
-                found.append(self.run(name))
-        return found
+                runs.append(self.run(name))
+        return runs
 
     def names(self) -> dict[str, int]:
         """Return the ids of the runs, newest entry last, each with its modification time in ns.

@@ -179,11 +179,11 @@ def require_job(run: RunRef, job_id: str) -> None:
 def _own_jobs(run: RunRef, job_ids: Iterable[str]) -> list[str]:
     own, others = [], []
     for job_id in dict.fromkeys(filter(None, job_ids)):
-        found = job_facts(job_id)
-        if any(is_job_of(run, facts) for facts in found):
+        known_facts = job_facts(job_id)
+        if any(is_job_of(run, facts) for facts in known_facts):
             own.append(job_id)
-        elif any(not facts.state.final for facts in found):
-            others.append(f"job {job_id} runs {found[0].command or 'another script'}")
+        elif any(not facts.state.final for facts in known_facts):
+            others.append(f"job {job_id} runs {known_facts[0].command or 'another script'}")
     if others and not own:
         hint = f"check the records in {run.paths.events}; nothing was signalled or cancelled"
         raise ClusterError(f"{others[0]}, so it is not a job of {run.run_id}", hint)

@@ -75,7 +75,7 @@ def _parse_line(number: int, text: str) -> AttributedLine:
 
 def _find_node(text: str) -> str:
     for form in _SPEAKERS:
-        found = form.match(text)
-        if found:
-            return next((name for name in reversed(found.groups()) if name), "")
+        match = form.match(text)
+        if match:
+            return next((name for name in reversed(match.groups()) if name), "")
     return ""

@@ -72,23 +72,23 @@ class Sieve:
         return self.wanted.grep is None or re.search(self.wanted.grep, text) is not None
 
 
-def raise_if_nothing_matched(wanted: LogFilter, sieves: list[Sieve]) -> None:
+def raise_if_nothing_matched(log_filter: LogFilter, sieves: list[Sieve]) -> None:
     """Raise ClusterError if no line is attributed to the requested rank or node."""
     if any(sieve.passed for sieve in sieves) or not sieves:
         return
     ranks = sorted(set[int]().union(*(sieve.seen for sieve in sieves)))
     nodes = sorted(set[str]().union(*(sieve.nodes for sieve in sieves)))
-    if wanted.rank is not None and wanted.rank not in ranks:
+    if log_filter.rank is not None and log_filter.rank not in ranks:
         named = f"; ranks in this log: {format_ranges(ranks)}" if ranks else ""
         hint = (
             "only torch's own lines show a rank, such as tracebacks and the stacks of a hang; "
             f"{TEE}"
         )
-        raise ClusterError(f"no line of this log shows rank {wanted.rank}{named}", hint)
-    if wanted.node is not None and wanted.node not in nodes:
+        raise ClusterError(f"no line of this log shows rank {log_filter.rank}{named}", hint)
+    if log_filter.node is not None and log_filter.node not in nodes:
         named = f"; nodes in this log: {', '.join(nodes)}" if nodes else ""
         hint = (
             "the node of a line is known from its rank, or if srun or the job script names it; "
             f"{TEE}"
         )
-        raise ClusterError(f"no line of this log is from node {wanted.node}{named}", hint)
+        raise ClusterError(f"no line of this log is from node {log_filter.node}{named}", hint)

@@ -45,11 +45,11 @@ def logs(
     an invalid pattern; ClusterError without any output, and at the end if no line is from that rank
     or node.
     """
-    wanted = LogFilter(rank, node, grep)
+    log_filter = LogFilter(rank, node, grep)
     run = find_run(name, index)
-    if wanted.everything:
+    if log_filter.everything:
         return (text for _, text in _read_pieces(run, attempt, follow=follow))
-    return (found.raw for found in _read_lines(run, attempt, wanted, follow=follow))
+    return (entry.raw for entry in _read_lines(run, attempt, log_filter, follow=follow))
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class LogLine:
 
 
 def log_lines(
-    name: str, wanted: LogFilter, *, attempt: AttemptChoice = None, follow: bool = False
+    name: str, log_filter: LogFilter, *, attempt: AttemptChoice = None, follow: bool = False
 ) -> Iterator[LogLine]:
     """Yield the lines of a run's output with their rank and node; arguments as for `logs`."""
-    return _read_lines(find_run(name), attempt, wanted, follow=follow)
+    return _read_lines(find_run(name), attempt, log_filter, follow=follow)
 
 
 def _read_pieces(
@@ -109,19 +109,21 @@ class _OpenLog:
 
 
 def _read_lines(
-    run: RunRef, attempt: AttemptChoice, wanted: LogFilter, *, follow: bool
+    run: RunRef, attempt: AttemptChoice, log_filter: LogFilter, *, follow: bool
 ) -> Iterator[LogLine]:
     open_logs: dict[Path, _OpenLog] = {}
     for path, text in _read_pieces(run, attempt, follow=follow):
         if path not in open_logs:
             number = _attempt_number(path)
             open_logs[path] = _OpenLog(
-                Sieve(wanted, read_ranks(run.paths, number)), number, follow and wanted.everything
+                Sieve(log_filter, read_ranks(run.paths, number)),
+                number,
+                follow and log_filter.everything,
             )
         yield from open_logs[path].read(text)
     for log in open_logs.values():
         yield from log.end()
-    raise_if_nothing_matched(wanted, [log.sieve for log in open_logs.values()])
+    raise_if_nothing_matched(log_filter, [log.sieve for log in open_logs.values()])
 
 
 def _attempt_number(path: Path) -> int:

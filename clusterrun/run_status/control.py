@@ -20,6 +20,7 @@ from clusterrun.run_folder.records import write_record
 from clusterrun.run_status.current import refuse_other_cluster, run_status
 from clusterrun.run_status.file_status import RunStatus, is_local, unknown_status
 from clusterrun.run_status.named_run import find_run
+from clusterrun.run_status.stop_handling import describe_request
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State
 
@@ -42,12 +43,12 @@ def wait(name: str, timeout: float | None = None, index: Index | None = None) ->
     run = find_run(name, index)
     started, pause = time.monotonic(), 0.5
     while True:
-        found = run_status(run)
-        if found.state.final:
-            return found
+        status = run_status(run)
+        if status.state.final:
+            return status
         left = None if timeout is None else timeout - (time.monotonic() - started)
         if left is not None and left <= 0:
-            raise TimeoutError(f"{run.run_id} is still {found.state.value} after {timeout:g} s")
+            raise TimeoutError(f"{run.run_id} is still {status.state.value} after {timeout:g} s")
         time.sleep(pause if left is None else min(pause, left))
         pause = min(pause * 1.5, 15.0)
 
@@ -105,7 +106,13 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
     ):
         cancel_jobs(run, [smaller_job(run.paths), before.job_id], only_pending=True)
         _cancel_successors_of_tasks(run, before, only_pending=True)
-    return replace(before, reason="stop requested: it saves a checkpoint and exits")
+    return replace(before, reason=_describe_stop(run, before))
+
+
+def _describe_stop(run: RunRef, before: RunStatus) -> str:
+    if before.state is State.PENDING:
+        return "stop requested: it does not start again"
+    return describe_request(run, "stop", "it saves a checkpoint and exits")
 
 
 def _write_stop_request(run: RunRef) -> None:
@@ -128,14 +135,14 @@ def _stop_as_teammate(run: RunRef) -> RunStatus:
     return unknown_status(run, "stop requested; only its owner can see its state")
 
 
-def _cancel_successors_of_tasks(run: RunRef, found: RunStatus, *, only_pending: bool) -> None:
+def _cancel_successors_of_tasks(run: RunRef, status: RunStatus, *, only_pending: bool) -> None:
     """Cancel the jobs of tasks that continue outside their array, after a preemption by CANCEL."""
-    for number in _active_tasks(found):
+    for number in _active_tasks(status):
         task = run.task(number)
         records = sorted(task.paths.events.glob("attempt-*.successor"))[-1:]
         cancel_jobs(task, map(read_job, records), only_pending=only_pending)
 
 
-def _active_tasks(found: RunStatus) -> list[int]:
+def _active_tasks(status: RunStatus) -> list[int]:
     """List the numbers of an array's tasks that have not ended."""
-    return [int(task.run_id.rpartition("-")[2]) for task in found.tasks if not task.state.final]
+    return [int(task.run_id.rpartition("-")[2]) for task in status.tasks if not task.state.final]

@@ -59,9 +59,11 @@ def _read_array_status(run: RunRef, array: str, snapshot: SlurmSnapshot | None) 
     """Return an array's status from its tasks, with one call of squeue and one of sacct."""
     if snapshot is None:
         queue = query_queue()
-        found = _read_array_status(run, array, SlurmSnapshot(queue, {}))
-        accounts = query_accounting([found])
-        return _read_array_status(run, array, SlurmSnapshot(queue, accounts)) if accounts else found
+        status = _read_array_status(run, array, SlurmSnapshot(queue, {}))
+        accounts = query_accounting([status])
+        return (
+            _read_array_status(run, array, SlurmSnapshot(queue, accounts)) if accounts else status
+        )
     whole_run = status_from_files(run)
     started = (
         {path.name for path in run.paths.folder.iterdir()} if run.paths.folder.is_dir() else set()

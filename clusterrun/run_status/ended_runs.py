@@ -38,15 +38,15 @@ class Summaries:
 
     def read(self, names: Mapping[str, int]) -> dict[str, RunStatus]:
         """Return the valid records; `names` are the index's entries and modification times."""
-        found = {}
+        summaries = {}
         for run_id, (changed, values) in self._read_lines().items():
             if (
                 values is not None
                 and names.get(run_id) == changed
                 and (status := _parse_status(values))
             ):
-                found[run_id] = status
-        return found
+                summaries[run_id] = status
+        return summaries
 
     def add(self, ended: Mapping[str, RunStatus], names: Mapping[str, int]) -> None:
         """Record the statuses of ended runs; ignore disk errors, which only cost time."""
@@ -92,14 +92,14 @@ class Summaries:
             text = read_text(self.path, errors="replace")
         except OSError:  # none yet, or one that cannot be read: it is rebuilt
             return {}
-        found = {}
+        lines = {}
         for line in filter(None, text.splitlines()):
             try:
                 run_id, changed, values = json.loads(line)
             except (ValueError, TypeError):  # the writer was killed in the middle of the line
                 continue
-            found[str(run_id)] = (changed, values)
-        return found
+            lines[str(run_id)] = (changed, values)
+        return lines
 
 
 def _parse_status(values: Mapping[str, Any]) -> RunStatus | None:

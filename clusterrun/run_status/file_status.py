@@ -63,6 +63,9 @@ class RunStatus:
     """When it ended, if that is recorded."""
     tasks: tuple[RunStatus, ...] = ()
     """The tasks of a job array, each a run of its own."""
+    loss_not_finite_since: int | None = None
+    """The step since which the logged losses are NaN or infinite; None if the last one is
+    finite."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON."""
@@ -120,6 +123,7 @@ def status_from_files(run: RunRef) -> RunStatus:
         tags=read_tags(run),
         submitted_at=whole(read_record(run.paths.job).get("submitted")),
         ended_at=whole(end.get("ended")) if state.final else None,
+        loss_not_finite_since=whole(progress.get("loss_not_finite_since")),
     )
 
 
@@ -127,7 +131,7 @@ def read_tags(run: RunRef) -> tuple[str, ...]:
     """Return the words of the run's `slurm.comment`; a task has those of its array."""
     intents = [run.paths.intent, RunPaths(run.paths.folder.parent).intent]
     comment = next(
-        (found["comment"] for path in intents if (found := read_record(path)).get("comment")), ""
+        (record["comment"] for path in intents if (record := read_record(path)).get("comment")), ""
     )
     return tuple(comment.replace(",", " ").split())
 
@@ -162,10 +166,10 @@ def is_local(run: RunRef) -> bool:
 
 
 def _list_excluded_nodes(run: RunRef) -> tuple[str, ...]:
-    found = [(path.name, read_record(path)) for path in sorted(run.paths.nodes.glob("*"))]
+    records = [(path.name, read_record(path)) for path in sorted(run.paths.nodes.glob("*"))]
     return tuple(
         f"{name} ({values.get('reason', '')})"
-        for name, values in found
+        for name, values in records
         if (whole(values.get("until")) or 0) > time.time()
     )
 

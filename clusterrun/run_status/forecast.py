@@ -46,17 +46,17 @@ class Outlook:
         return asdict(self)
 
 
-def outlook(found: RunStatus) -> Outlook:
+def outlook(status: RunStatus) -> Outlook:
     """Return the outlook of a run from its folder; empty for an array, whose tasks are runs."""
-    paths = RunPaths(Path(found.folder))
-    runs = found.state is State.RUNNING and not found.tasks
+    paths = RunPaths(Path(status.folder))
+    runs = status.state is State.RUNNING and not status.tasks
     progress = _read_progress(paths) if runs else {}
     newest = _read_newest_attempts(paths)
     speed = step_seconds(newest[-1].points) if newest and runs else None
     ahead = (
         None
-        if found.total_steps is None or found.step is None
-        else max(found.total_steps - found.step, 0)
+        if status.total_steps is None or status.step is None
+        else max(status.total_steps - status.step, 0)
     )
     return Outlook(
         activity=progress.get("doing", ""),
@@ -66,7 +66,7 @@ def outlook(found: RunStatus) -> Outlook:
         seconds_left=None if speed is None or ahead is None else round(speed * ahead),
         next_checkpoint_step=whole(progress.get("save_at_step")),
         next_checkpoint_at=whole(progress.get("save_at")),
-        last_checkpoint=last_checkpoint(RunRef(found.run_id, paths)),
+        last_checkpoint=last_checkpoint(RunRef(status.run_id, paths)),
         losses=tuple(
             {
                 point.step: point.loss for point in join_points(newest) if point.loss is not None
@@ -95,9 +95,9 @@ def step_seconds(points: Sequence[Point]) -> float | None:
 
 def _read_newest_attempts(paths: RunPaths) -> list[Metrics]:
     """Read as many of the newest attempts as a sparkline needs, oldest first."""
-    found: list[Metrics] = []
+    metrics: list[Metrics] = []
     for name in reversed(paths.attempts()):
-        found.append(read_metrics(paths, name))
-        if sum(len(one.points) for one in found) >= _POINTS:
+        metrics.append(read_metrics(paths, name))
+        if sum(len(one.points) for one in metrics) >= _POINTS:
             break
-    return found[::-1]
+    return metrics[::-1]

@@ -43,14 +43,14 @@ class RunFilter:
             fnmatchcase(name, self.name) for name in (run_id, SUFFIX.sub("", run_id))
         )
 
-    def matches(self, found: RunStatus) -> bool:
+    def matches(self, status: RunStatus) -> bool:
         """Return whether a run matches, apart from its name."""
-        times = [moment for moment in (found.submitted_at, found.ended_at) if moment is not None]
-        recent = self.since is None or not found.state.final or max(times, default=0) >= self.since
+        times = [moment for moment in (status.submitted_at, status.ended_at) if moment is not None]
+        recent = self.since is None or not status.state.final or max(times, default=0) >= self.since
         return (
             recent
-            and (not self.states or found.state in self.states)
-            and (not self.tag or self.tag in found.tags)
+            and (not self.states or status.state in self.states)
+            and (not self.tag or self.tag in status.tags)
         )
 
 
@@ -81,8 +81,8 @@ def list_runs(
     names = index.names()
     summaries = Summaries(index)
     ended = {
-        run_id: found
-        for run_id, found in summaries.read(names).items()
+        run_id: summary
+        for run_id, summary in summaries.read(names).items()
         if only.matches_name(run_id)
     }
     runs = {
@@ -92,16 +92,16 @@ def list_runs(
     }
     read = {run_id: _read_files(index, run_id) for run_id in runs}
     known = {
-        run_id: (runs[run_id], found)
-        for run_id, found in read.items()
-        if not isinstance(found, str)
+        run_id: (runs[run_id], result)
+        for run_id, result in read.items()
+        if not isinstance(result, str)
     }
     unreadable = {
-        run_id: unknown_status(runs[run_id], found)
-        for run_id, found in read.items()
-        if isinstance(found, str)
+        run_id: unknown_status(runs[run_id], result)
+        for run_id, result in read.items()
+        if isinstance(result, str)
     }
-    over = {run_id: found for run_id, (run, found) in known.items() if is_over(found, run)}
+    over = {run_id: one for run_id, (run, one) in known.items() if is_over(one, run)}
     active = {run_id: run for run_id, (run, _) in known.items() if run_id not in over}
     every: dict[str, RunStatus]
     if look:
@@ -109,8 +109,8 @@ def list_runs(
     else:
         queue = query_queue() if active or (ended and installed()) else {}
         active |= {run_id: index.run(run_id) for run_id in _find_restarted(ended, queue)}
-        found, more = _query_slurm(active, queue)
-        every, over = {**ended, **over, **found}, {**over, **more}
+        current, newly_ended = _query_slurm(active, queue)
+        every, over = {**ended, **over, **current}, {**over, **newly_ended}
     every |= unreadable
     summaries.add(over, names)
     newest_first = [every[run_id] for run_id in reversed(names) if run_id in every]
@@ -119,7 +119,7 @@ def list_runs(
 
 def active_runs() -> list[RunStatus]:
     """Return the active runs of this user whose folders are readable, newest first."""
-    return [found for found in list_runs(only=ACTIVE) if found.reason != CLOSED]
+    return [status for status in list_runs(only=ACTIVE) if status.reason != CLOSED]
 
 
 def _read_files(index: Index, run_id: str) -> RunStatus | str:
@@ -170,7 +170,7 @@ def _find_restarted(ended: Mapping[str, RunStatus], queue: Queue | ClusterError)
     alive: Collection[str] = {
         name for job in jobs for name in (job.job_id, job.raw_id, job.array_id)
     }
-    return [run_id for run_id, found in ended.items() if found.job_id in alive] if alive else []
+    return [run_id for run_id, status in ended.items() if status.job_id in alive] if alive else []
 
 
 def _parse_states(text: str) -> frozenset[State]:

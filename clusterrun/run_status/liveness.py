@@ -42,18 +42,18 @@ class Inquiry:
         over = has_recorded_end(run, status)
         if is_local(run):
             return _find_local_sign(run, over=over) or _check_recent_writes(run, status)
-        found = ""
+        sign = ""
         if self.answers and installed():
             try:
-                found = self._find_slurm_sign(run, status, over=over)
+                sign = self._find_slurm_sign(run, status, over=over)
             except ClusterError as error:
-                self.answers, found = (
+                self.answers, sign = (
                     False,
                     "" if over else f"Slurm is not responding ({error.what})",
                 )
         elif not over:
-            found = _check_quiet_period(run) if not installed() else "Slurm is not responding"
-        return found or _check_recent_writes(run, status)
+            sign = _check_quiet_period(run) if not installed() else "Slurm is not responding"
+        return sign or _check_recent_writes(run, status)
 
     def _find_slurm_sign(self, run: RunRef, status: RunStatus, *, over: bool) -> str:
         ids = _collect_job_ids(run, status)
@@ -106,8 +106,8 @@ def _collect_job_ids(run: RunRef, status: RunStatus) -> set[str]:
 def _find_local_sign(run: RunRef, *, over: bool) -> str:
     if supervisor_lives(run.paths):
         return "its supervisor is running"
-    if found := processes_of(run.paths.folder):
-        return f"its process {found[0]} is running"
+    if processes := processes_of(run.paths.folder):
+        return f"its process {processes[0]} is running"
     host = supervisor_host(run.paths)
     if over or host == os.uname().nodename:
         return ""

@@ -34,16 +34,18 @@ def _choose_run(name: str, matching: list[str], index: Index) -> RunRef:
     """Return the only active run of this name; raise SpecError with a list of all otherwise."""
     from clusterrun.run_status.listing import SUFFIX, RunFilter, list_runs  # noqa: PLC0415 - rare
 
-    found = [one for one in list_runs(index, RunFilter(name=f"{name}*")) if one.run_id in matching]
-    active = [one for one in found if not one.state.final]
+    statuses = [
+        one for one in list_runs(index, RunFilter(name=f"{name}*")) if one.run_id in matching
+    ]
+    active = [one for one in statuses if not one.state.final]
     if len(active) == 1 and all(SUFFIX.sub("", run_id) == name for run_id in matching):
         return index.run(active[0].run_id)
     rows = []
-    for one in found[:_MOST_LISTED]:
+    for one in statuses[:_MOST_LISTED]:
         since = one.ended_at or one.submitted_at
         age = f", {format_age(time.time() - since)} ago" if since else ""
         rows.append(f"{one.run_id} ({one.state.value}{age})")
-    more = len(found) - len(rows)
+    more = len(statuses) - len(rows)
     listed = ", ".join([*rows, *([f"and {more} more"] if more else [])])
     what = f"{len(matching)} runs match {name!r}"
     raise SpecError([Problem("", "", what, f"name one of them: {listed}")])

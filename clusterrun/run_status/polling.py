@@ -20,10 +20,10 @@ def poll_run(run: RunRef, index: Index) -> RunStatus:
 
     A run that is no longer in the queue is queried once more before it counts as ended.
     """
-    found = (
+    status = (
         run_status(run) if is_local(run) else _apply_shared_answer(_read_shared_answer(index), run)
     )
-    return run_status(run) if found.state is State.LOST else found
+    return run_status(run) if status.state is State.LOST else status
 
 
 def poll_active_runs(index: Index) -> list[RunStatus]:

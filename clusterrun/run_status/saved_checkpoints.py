@@ -91,7 +91,7 @@ def _list_checkpoints(
 ) -> list[SavedCheckpoint]:
     pattern = _read_script_pattern(run)
     if pattern:
-        found = _find_script_checkpoints(pattern)
+        paths = _find_script_checkpoints(pattern)
     else:
         folders = [*run.paths.checkpoints.glob("step-*"), *_find_trainer_folders(run.paths)]
         on_bytes = (
@@ -99,14 +99,14 @@ def _list_checkpoints(
             if verify and report_progress
             else None
         )
-        found = sorted(
+        paths = sorted(
             filter(
                 None, (_read_checkpoint(path, verify=verify, on_bytes=on_bytes) for path in folders)
             ),
             key=_sort_key,
         )
-    taken = next((one for one in reversed(found) if not one.fault), None)
-    return [replace(one, used_on_resume=one is taken) for one in found]
+    taken = next((one for one in reversed(paths) if not one.fault), None)
+    return [replace(one, used_on_resume=one is taken) for one in paths]
 
 
 def _accumulate(
@@ -149,8 +149,8 @@ def _read_work_dir(paths: RunPaths) -> str:
 
 
 def _find_script_checkpoints(pattern: str) -> list[SavedCheckpoint]:
-    paths = [Path(found) for found in glob.glob(pattern)]  # noqa: PTH207 - the user's pattern may be absolute
-    made = [
+    paths = [Path(name) for name in glob.glob(pattern)]  # noqa: PTH207 - the user's pattern may be absolute
+    checkpoints = [
         SavedCheckpoint(
             path.name,
             str(path),
@@ -166,7 +166,7 @@ def _find_script_checkpoints(pattern: str) -> list[SavedCheckpoint]:
     ]
     return [
         replace(one, fault="" if one.size else "empty")
-        for one in sorted(made, key=lambda one: one.saved_at)
+        for one in sorted(checkpoints, key=lambda one: one.saved_at)
     ]
 
 

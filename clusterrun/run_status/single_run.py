@@ -39,22 +39,22 @@ def read_single_status(run: RunRef, snapshot: SlurmSnapshot | None) -> RunStatus
     known = status_from_files(run)
     if is_over(known, run):
         return known
-    found = (
+    status = (
         _read_local_status(run, known)
         if is_local(run)
         else _reconcile_with_slurm(run, known, snapshot)
     )
-    return found if found.state.final else _describe_active(run, found)
+    return status if status.state.final else _describe_active(run, status)
 
 
-def _describe_active(run: RunRef, found: RunStatus) -> RunStatus:
+def _describe_active(run: RunRef, status: RunStatus) -> RunStatus:
     """Add a pending request to an active run, and drop the exit code of an earlier attempt."""
-    found = replace(found, exit_code=None)
-    if found.state is not State.RUNNING or found.reason:
-        return found
+    status = replace(status, exit_code=None)
+    if status.state is not State.RUNNING or status.reason:
+        return status
     if _has_request(run, "stop"):
-        return replace(found, reason="stop requested")
-    return replace(found, reason="requeue requested") if _has_request(run, "requeue") else found
+        return replace(status, reason="stop requested")
+    return replace(status, reason="requeue requested") if _has_request(run, "requeue") else status
 
 
 def _reconcile_with_slurm(
@@ -95,6 +95,8 @@ def _apply_queue_state(run: RunRef, known: RunStatus, job: QueuedJob) -> RunStat
     state = state_of(job.state)
     if state is State.CANCELLED and _was_stopped_while_pending(run):
         return replace(known, state=State.STOPPED, reason=_REMOVED_FROM_QUEUE)
+    if state is State.FAILED and _has_request(run, "cancelled"):
+        return replace(known, state=State.CANCELLED, reason="cancelled")  # the script exits with 75
     if state in _BETWEEN_ATTEMPTS and _has_just_ended(run):
         return replace(known, state=State.PENDING, reason="between two attempts")
     by_slurm = "" if job.reason == NO_REASON else job.reason
@@ -129,8 +131,8 @@ def _find_job(run: RunRef, job_id: str, queue: Queue | ClusterError | None) -> Q
     task = f"{job_id}_{folder.removeprefix('task-')}" if folder.startswith("task-") else job_id
     if queue is not None:
         return queue.get(task) or queue.get(job_id)
-    found = own_jobs(job_id)
-    return next((job for job in found if job.job_id == task), found[0] if found else None)
+    jobs = own_jobs(job_id)
+    return next((job for job in jobs if job.job_id == task), jobs[0] if jobs else None)
 
 
 def _find_successor(

@@ -37,9 +37,9 @@ def index_jobs(jobs: Iterable[QueuedJob]) -> Queue:
     return {name: job for job in jobs for name in (job.raw_id, job.job_id)}
 
 
-def query_accounting(found: Iterable[RunStatus]) -> dict[str, str]:
+def query_accounting(statuses: Iterable[RunStatus]) -> dict[str, str]:
     """Query sacct once for all jobs that squeue no longer knows; return states by job id."""
-    every = [one for status in found for one in (status.tasks or [status])]
+    every = [one for status in statuses for one in (status.tasks or [status])]
     lost = {one.job_id: one.folder for one in every if one.state is State.LOST and one.job_id}
     if not lost:
         return {}

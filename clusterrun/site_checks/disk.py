@@ -104,10 +104,10 @@ def _judge_sharing(place: RunRootFacts) -> Finding:
 
 
 def _judge_space(place: RunRootFacts) -> list[Finding]:
-    found = []
+    findings = []
     what = f"{place.free / 1e9:.1f} GB free at {place.there}"
     if place.free < LITTLE_ROOM:
-        found.append(
+        findings.append(
             warning(
                 "space",
                 what,
@@ -115,16 +115,16 @@ def _judge_space(place: RunRootFacts) -> list[Finding]:
             )
         )
     else:
-        found.append(ok("space", what))
+        findings.append(ok("space", what))
     if place.files is not None and place.files < 10_000:
-        found.append(
+        findings.append(
             warning(
                 "files",
                 f"{place.files} free files at {place.there}",
                 "remove files that are not needed",
             )
         )
-    return found
+    return findings
 
 
 def query_quota() -> str:
@@ -134,15 +134,15 @@ def query_quota() -> str:
 
 def check_quota(text: str) -> list[Finding]:
     """Judge the output of quota(1), which marks an exceeded limit with an asterisk."""
-    found = []
+    findings = []
     for line in text.splitlines():
         match = re.match(
             r"\s*(?P<where>\S+)\s+(?P<used>\d+)(?P<over>\*?)\s+(?P<soft>\d+)\s+(?P<hard>\d+)", line
         )
         limit = int(match["soft"]) or int(match["hard"]) if match else 0
         if match and limit:
-            found.append(_judge_quota(match, limit))
-    return found
+            findings.append(_judge_quota(match, limit))
+    return findings
 
 
 def _judge_quota(row: re.Match[str], limit: int) -> Finding:

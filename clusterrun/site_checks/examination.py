@@ -56,9 +56,11 @@ def doctor(
     """
     request = request or Request("")
     prepared, mistakes = _prepare_empty_spec(request)
-    wanted = prepared.loaded.spec.slurm.partition if prepared else None
+    partition = prepared.loaded.spec.slurm.partition if prepared else None
     site = query_site(getpass.getuser()) if installed() else None
-    findings = [*software.check_commands(), *(_check_site(site, wanted) if site else [])]
+    findings = [*software.check_commands(), *(_check_site(site, partition) if site else [])]
+    if site and not site.config.code:
+        findings += software.check_status_query()
     findings += [software.check_containers(), *mistakes]
     if prepared is not None:
         findings += _check_machine(prepared)
@@ -85,11 +87,11 @@ def _prepare_empty_spec(request: Request) -> tuple[Prepared | None, list[Finding
             ]
 
 
-def _check_site(site: Site, wanted: str | None) -> list[Finding]:
+def _check_site(site: Site, partition: str | None) -> list[Finding]:
     groups = frozenset(_group_name(number) for number in os.getgroups())
     hosts = frozenset({socket.gethostname(), socket.gethostname().partition(".")[0]})
     who = Who(groups, accounts_of(site), hosts)
-    return [*check_slurm(site), *check_partitions(site, who, wanted)]
+    return [*check_slurm(site), *check_partitions(site, who, partition)]
 
 
 def _group_name(number: int) -> str:

@@ -103,9 +103,9 @@ def _gpu_types(offered: str) -> list[str]:
 
 
 def _partition_lines(site: Site | None) -> list[str]:
-    found = partitions(site.partitions.out) if site else []
+    known = partitions(site.partitions.out) if site else []
     who = Who(accounts=accounts_of(site)) if site else Who()
-    usable = [one for one in found if not why_closed(one, who)]
+    usable = [one for one in known if not why_closed(one, who)]
     if not usable:
         return ["  # partition: gpu"]
     chosen = _choose_partition(usable, _partitions_with_gpus(site) if site else set())

@@ -19,18 +19,18 @@ def judge_visit(visit: Visit) -> list[Finding]:
     """Judge the reports of a job on the nodes."""
     if not visit.reports and not visit.exchanges:
         return [_judge_empty_visit(visit)]
-    found = [line for node in sorted(visit.exchanges) for line in _judge_sharing(node, visit)]
+    lines = [line for node in sorted(visit.exchanges) for line in _judge_sharing(node, visit)]
     for node in sorted(visit.reports):
-        found += _judge_node(visit.reports[node])
+        lines += _judge_node(visit.reports[node])
     if not visit.complete:
-        found.append(
+        lines.append(
             problem(
                 "on nodes",
                 f"some nodes have not reported everything: {visit.state} {visit.reason}".strip(),
                 _where_logs_are(visit),
             )
         )
-    return [*found, *_judge_rendezvous(visit)]
+    return [*lines, *_judge_rendezvous(visit)]
 
 
 def _where_logs_are(visit: Visit) -> str:
@@ -144,22 +144,22 @@ def whole_or_none(text: str | None) -> int | None:
 
 
 def _judge_gpus(host: str, report: dict[str, str]) -> Finding:
-    seen, given = report.get("gpus") or "0", report.get("given") or ""
-    if given and given != "0" and seen == "0":
-        what = f"{host}: Slurm allocated {given} GPUs, but nvidia-smi shows none"
+    seen, requested = report.get("gpus") or "0", report.get("given") or ""
+    if requested and requested != "0" and seen == "0":
+        what = f"{host}: Slurm allocated {requested} GPUs, but nvidia-smi shows none"
         return warning(
             "gpus",
             what,
             "check that nvidia-smi and the driver are installed; ignore this for other vendors",
         )
-    if given and given != seen:
-        what = f"{host}: Slurm allocated {given} GPUs, but nvidia-smi shows {seen}"
+    if requested and requested != seen:
+        what = f"{host}: Slurm allocated {requested} GPUs, but nvidia-smi shows {seen}"
         return warning(
             "gpus",
             what,
             "jobs can see the GPUs of other jobs: ask for ConstrainDevices in cgroup.conf",
         )
-    if not given or given == "0":
+    if not requested or requested == "0":
         return ok(
             "gpus",
             f"{host}: none requested",

@@ -88,15 +88,15 @@ def visit_nodes(
         report_progress(
             f"queued as job {run.job_id}; it is cancelled at Ctrl-C or after {timeout:g} s"
         )
-        found = _follow_run(run, time.monotonic() + timeout, report_progress)
+        visit = _follow_run(run, time.monotonic() + timeout, report_progress)
     except BaseException:
-        for made in index.all():
-            if made.run_id.startswith(NAME) and made.run_id not in before:
-                cancel(made.run_id, index)
+        for visiting_run in index.all():
+            if visiting_run.run_id.startswith(NAME) and visiting_run.run_id not in before:
+                cancel(visiting_run.run_id, index)
         raise
-    if found.complete:
+    if visit.complete:
         remove_run(run, index)
-    return found
+    return visit
 
 
 def check_spec() -> dict[str, object]:
@@ -115,21 +115,21 @@ def check_spec() -> dict[str, object]:
 
 
 def _follow_run(run: RunRef, end: float, report_progress: Callable[[str], None]) -> Visit:
-    found = Visit(run.run_id, str(run.paths.folder))
+    visit = Visit(run.run_id, str(run.paths.folder))
     queried_at, state = time.monotonic(), None
-    while not found.complete:
-        _answer_nodes(run, found)
+    while not visit.complete:
+        _answer_nodes(run, visit)
         if time.monotonic() - queried_at > _ASK_SECONDS:
             state, queried_at = _report_status(run, state, report_progress), time.monotonic()
             if state.state.final:
-                _answer_nodes(run, found)
+                _answer_nodes(run, visit)
                 break
         if time.monotonic() > end:
-            found.state, found.reason = "TIMEOUT", run_status(run).reason
+            visit.state, visit.reason = "TIMEOUT", run_status(run).reason
             cancel(run.run_id)
-            return found
+            return visit
         time.sleep(_LOOK_SECONDS)
-    return _wait_for_end(run, found)
+    return _wait_for_end(run, visit)
 
 
 def _report_status(
@@ -143,18 +143,18 @@ def _report_status(
     return now
 
 
-def _wait_for_end(run: RunRef, found: Visit) -> Visit:
+def _wait_for_end(run: RunRef, visit: Visit) -> Visit:
     """Wait until the run has ended, so that nothing writes into its folder."""
     end = time.monotonic() + _END_SECONDS
     now = run_status(run)
     while not now.state.final and time.monotonic() < end:
         time.sleep(1)
         now = run_status(run)
-    found.state, found.reason = now.state.value, now.reason
-    return found
+    visit.state, visit.reason = now.state.value, now.reason
+    return visit
 
 
-def _answer_nodes(run: RunRef, found: Visit) -> None:
+def _answer_nodes(run: RunRef, visit: Visit) -> None:
     """Answer new nodes, and read their answers and reports."""
     folder = run.paths.folder / "output"
     for place in _list_files(folder):
@@ -162,14 +162,14 @@ def _answer_nodes(run: RunRef, found: Visit) -> None:
         node = whole(name)
         if node is None:
             continue
-        if kind == "here" and node not in found.exchanges:
-            found.exchanges[node] = Exchange(time.time())
+        if kind == "here" and node not in visit.exchanges:
+            visit.exchanges[node] = Exchange(time.time())
             write_whole(folder / f"ping-{node}", "")
-        elif kind == "pong" and node in found.exchanges and found.exchanges[node].pong is None:
-            found.exchanges[node].pong = time.time()
-            found.exchanges[node].clock = number(read_text(place).strip())
-        elif kind == "report" and node not in found.reports:
-            found.reports[node] = read_record(place)
+        elif kind == "pong" and node in visit.exchanges and visit.exchanges[node].pong is None:
+            visit.exchanges[node].pong = time.time()
+            visit.exchanges[node].clock = number(read_text(place).strip())
+        elif kind == "report" and node not in visit.reports:
+            visit.reports[node] = read_record(place)
 
 
 def _list_files(folder: Path) -> Sequence[Path]:

@@ -49,10 +49,10 @@ def why_closed(partition: Partition, who: Who) -> str:
 
 def expand_names(hosts: str) -> list[str]:
     """Expand Slurm's list of names, such as `n[1-3,7],login`: each name once, in order."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for part in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", hosts):
-        found.update(dict.fromkeys(_expand_name(part)))
-    return list(found)
+        names.update(dict.fromkeys(_expand_name(part)))
+    return list(names)
 
 
 def _expand_name(pattern: str) -> Iterator[str]:
@@ -67,15 +67,15 @@ def _expand_name(pattern: str) -> Iterator[str]:
             yield from _expand_name(f"{before}{number:0{len(first)}d}{behind}")
 
 
-def check_partitions(site: Site, who: Who, wanted: str | None) -> list[Finding]:
-    """Return a finding for each partition; `wanted` is the one in the profile."""
+def check_partitions(site: Site, who: Who, name_in_profile: str | None) -> list[Finding]:
+    """Return a finding for each partition; `name_in_profile` is the one in the profile."""
     if site.partitions.code:
         return [] if site.config.code else [_no_partition_list(site)]
-    found = partitions(site.partitions.out)
-    closed = {one.name: why for one in found if (why := why_closed(one, who))}
+    known = partitions(site.partitions.out)
+    closed = {one.name: why for one in known if (why := why_closed(one, who))}
     config = configuration(site.config.out)
-    lines = [_judge_partition(one, found, config, closed.get(one.name, "")) for one in found]
-    return [*_judge_profile(found, closed, wanted), *lines, *_check_qos(site, config)]
+    lines = [_judge_partition(one, known, config, closed.get(one.name, "")) for one in known]
+    return [*_judge_profile(known, closed, name_in_profile), *lines, *_check_qos(site, config)]
 
 
 def _no_partition_list(site: Site) -> Finding:
@@ -87,9 +87,9 @@ def _no_partition_list(site: Site) -> Finding:
 
 
 def _judge_profile(
-    found: Sequence[Partition], closed: dict[str, str], wanted: str | None
+    known: Sequence[Partition], closed: dict[str, str], name_in_profile: str | None
 ) -> list[Finding]:
-    names = [one.name for one in found]
+    names = [one.name for one in known]
     open_ones = ", ".join(name for name in names if name not in closed)
     if not open_ones:
         return [
@@ -99,7 +99,7 @@ def _judge_profile(
                 "ask your administrators for an account or a group",
             )
         ]
-    for name in (wanted or "").split(",") if wanted else []:
+    for name in (name_in_profile or "").split(",") if name_in_profile else []:
         if name not in names or name in closed:
             why = f"is closed to you: {closed[name]}" if name in closed else "does not exist"
             return [
@@ -109,7 +109,7 @@ def _judge_profile(
                     f"use one that is open to you: {open_ones}",
                 )
             ]
-    if not wanted and not any(one.default for one in found):
+    if not name_in_profile and not any(one.default for one in known):
         return [
             warning(
                 "partitions",
@@ -174,13 +174,13 @@ def _check_qos(site: Site, config: dict[str, str]) -> list[Finding]:
     if config.get("PreemptType") != "preempt/qos" or site.qos.code:
         return []
     rows = [line.split("|") for line in site.qos.out.splitlines() if line.count("|") >= 4]
-    found = []
+    findings = []
     for name, _, mode, grace, *_ in rows:
         by = [other for other, preempts, *_ in rows if name in preempts.split(",")]
         if by:
             word = (config.get("PreemptMode", "") if mode in ("", "cluster") else mode).upper()
             what = f"preempted by {', '.join(by)}: {_ENDS.get(word, word)}, grace {grace}"
-            found.append(
+            findings.append(
                 _judge_preemption(f"qos {name}", what, word, seconds_of_slurm_clock(grace) or 0)
             )
-    return found
+    return findings

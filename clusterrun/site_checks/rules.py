@@ -49,8 +49,8 @@ def _report_no_answer(answer: CommandResult) -> Finding:
 
 def parse_version(config: Config) -> tuple[int, int]:
     """Return Slurm's version as two numbers; (0, 0) if unknown."""
-    found = re.match(r"(\d+)\.(\d+)", config.get("SLURM_VERSION", ""))
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.match(r"(\d+)\.(\d+)", config.get("SLURM_VERSION", ""))
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _check_version(config: Config) -> Finding:
@@ -76,9 +76,9 @@ def _check_requeue(config: Config) -> Finding:
 
 def requeue_delay(config: Config) -> tuple[int, str]:
     """Return the minimum wait of a requeued job in seconds, and the key that defines it."""
-    given = listed_value(config.get("SchedulerParameters", ""), "requeue_delay")
-    if given and given.isdecimal() and parse_version(config) >= (25, 11):
-        return int(given), "SchedulerParameters=requeue_delay"
+    value = listed_value(config.get("SchedulerParameters", ""), "requeue_delay")
+    if value and value.isdecimal() and parse_version(config) >= (25, 11):
+        return int(value), "SchedulerParameters=requeue_delay"
     expire = listed_value(config.get("AuthInfo", ""), "cred_expire")
     if expire and expire.isdecimal():
         return int(expire), "AuthInfo=cred_expire"

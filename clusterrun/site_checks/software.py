@@ -12,6 +12,8 @@ from pathlib import Path
 
 from clusterrun.job_spec.model import Environment
 from clusterrun.site_checks.finding import Finding, ok, problem, warning
+from clusterrun.slurm.commands import NoAnswer
+from clusterrun.slurm.queue import own_jobs
 
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 _PACKAGES = ("torch", "accelerate", "transformers", "clusterrun")
@@ -45,6 +47,18 @@ def check_commands() -> list[Finding]:
             )
         ]
     return [ok("commands", f"{', '.join(COMMANDS)} and sacct are on PATH")]
+
+
+def check_status_query() -> list[Finding]:
+    """Ask squeue what `status` asks: a site's own squeue may not know the options."""
+    try:
+        own_jobs()
+    except NoAnswer as error:
+        fix = "put Slurm's own squeue first on PATH: `type -a squeue` lists all"
+        return [
+            problem("squeue", f"it refuses what `status` asks: {str(error).splitlines()[0]}", fix)
+        ]
+    return []
 
 
 def check_containers() -> Finding:
@@ -96,12 +110,12 @@ def check_python(python: Path | None) -> list[Finding]:
         return [problem("python", f"{python}: {type(error).__name__}", fix)]
 
 
-def check_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
+def check_versions(where: str, installed: dict[str, str | None]) -> list[Finding]:
     """Compare the versions in an environment with those of clusterrun's `train` extra."""
-    versions = ", ".join(f"{name} {version}" for name, version in found.items() if version)
+    versions = ", ".join(f"{name} {version}" for name, version in installed.items() if version)
     needed = required_versions()
     for name in ("accelerate", "torch"):
-        if found.get(name) is None:
+        if installed.get(name) is None:
             what = f"{where} ({versions}) has no {name}"
             return [
                 problem(
@@ -111,7 +125,9 @@ def check_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
                 )
             ]
     old = [
-        f"{name}>={least}" for name, least in needed.items() if _is_older(found.get(name), least)
+        f"{name}>={least}"
+        for name, least in needed.items()
+        if _is_older(installed.get(name), least)
     ]
     if old:
         return [

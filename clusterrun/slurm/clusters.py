@@ -33,8 +33,8 @@ def _configured_cluster() -> str:
         answer = call(["scontrol", "show", "config"])
     except ClusterError:
         return ""
-    found = re.search(r"^ClusterName\s*= *(\S+)", answer.out, re.MULTILINE)
-    return found[1].lower() if found and not answer.code else ""
+    match = re.search(r"^ClusterName\s*= *(\S+)", answer.out, re.MULTILINE)
+    return match[1].lower() if match and not answer.code else ""
 
 
 def refuse_several_clusters(environment: Mapping[str, str]) -> None:

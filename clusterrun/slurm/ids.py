@@ -23,11 +23,11 @@ def is_task_number(text: str) -> bool:
 
 def task_numbers(array: str) -> list[int]:
     """List an array's task numbers, such as `0-3`, `1,5,7` or `0-15:4%2` (sbatch(1), --array)."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in array.partition("%")[0].split(","):
         span, _, step = part.partition(":")
         first, _, last = (_TASK.fullmatch(word) and int(word) for word in span.partition("-"))
         if first is not None:
             end = first if last is None else last
-            found.update(range(first, end + 1, max(int(step), 1) if _TASK.fullmatch(step) else 1))
-    return sorted(found)
+            numbers.update(range(first, end + 1, max(int(step), 1) if _TASK.fullmatch(step) else 1))
+    return sorted(numbers)

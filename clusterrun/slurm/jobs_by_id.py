@@ -59,5 +59,5 @@ def _parse_job(line: str) -> JobFacts:
 
 
 def _find_value(pattern: str, line: str) -> str:
-    found = re.search(pattern, line)
-    return found[1] if found else ""
+    match = re.search(pattern, line)
+    return match[1] if match else ""

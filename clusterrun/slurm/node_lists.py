@@ -16,26 +16,26 @@ def node_names(text: str) -> list[str]:
 
 
 def _expand_part(part: str) -> list[str]:
-    found = _RANGE.search(part)
-    if found is None:
+    match = _RANGE.search(part)
+    if match is None:
         return [part]
-    before, after = part[: found.start()], part[found.end() :]
+    before, after = part[: match.start()], part[match.end() :]
     return [
         before + number + rest
-        for number in _expand_ranges(found[1])
+        for number in _expand_ranges(match[1])
         for rest in _expand_part(after)
     ]
 
 
 def _expand_ranges(text: str) -> list[str]:
-    found: list[str] = []
+    names: list[str] = []
     for span in text.split(","):
         first, _, last = span.partition("-")
         if last.isdecimal() and first.isdecimal():
-            found += [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+            names += [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
         else:
-            found.append(span)
-    return found
+            names.append(span)
+    return names
 
 
 def count_nodes(nodes: str) -> int:

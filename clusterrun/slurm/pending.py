@@ -52,12 +52,12 @@ def pending_job(job_id: str) -> PendingJob | None:
     )
     if answer.code and "Invalid job id" in answer.err:
         return None
-    found = [
+    jobs = [
         _parse_job(line)
         for line in _output_lines("squeue", answer)
         if line.count("|") >= _FORMAT.count("|")
     ]
-    return found[0] if found else None
+    return jobs[0] if jobs else None
 
 
 def _parse_job(line: str) -> PendingJob:
@@ -129,7 +129,7 @@ class Reservation:
 def reservations() -> list[Reservation]:
     """Query scontrol for all reservations."""
     lines = _output_lines("scontrol", call(["scontrol", "show", "reservation", "--oneliner"]))
-    found = [dict(re.findall(r"\b(\w+)=(\S+)", line)) for line in lines]
+    records = [dict(re.findall(r"\b(\w+)=(\S+)", line)) for line in lines]
     return [
         Reservation(
             one["ReservationName"],
@@ -138,7 +138,7 @@ def reservations() -> list[Reservation]:
             one.get("Nodes", ""),
             "MAINT" in one.get("Flags", ""),
         )
-        for one in found
+        for one in records
         if "ReservationName" in one
     ]
 
@@ -160,8 +160,8 @@ def excluded_nodes(job_id: str) -> str:
     text = "\n".join(
         _output_lines("scontrol", call(["scontrol", "show", "job", "--oneliner", job_id]))
     )
-    found = re.search(r"\bExcNodeList=(\S+)", text)
-    return found[1] if found and found[1] != "(null)" else ""
+    match = re.search(r"\bExcNodeList=(\S+)", text)
+    return match[1] if match and match[1] != "(null)" else ""
 
 
 def _time_or_empty(time: str) -> str:

@@ -68,5 +68,5 @@ def _show_or_empty(*what: str) -> str:
 
 
 def _find_value(pattern: str, text: str) -> str:
-    found = re.search(pattern, text, re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(pattern, text, re.MULTILINE)
+    return match[1] if match else ""

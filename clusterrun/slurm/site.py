@@ -55,16 +55,16 @@ class Site:
 
 def query_site(user: str) -> Site:
     """Run each query once; if slurmctld does not respond to the first, skip the others."""
-    found: dict[str, CommandResult] = {}
+    answers: dict[str, CommandResult] = {}
     for name, words in _QUERIES.items():
-        away = bool(found) and found["config"].code != 0
-        unaccounted = name in _WITH_ACCOUNTING and found["accounting"].code != 0
-        found[name] = (
+        away = bool(answers) and answers["config"].code != 0
+        unaccounted = name in _WITH_ACCOUNTING and answers["accounting"].code != 0
+        answers[name] = (
             CommandResult(-2, "", "not queried")
             if away or unaccounted
             else _query(words.format(user=user))
         )
-    return Site(**found)
+    return Site(**answers)
 
 
 def _query(words: str) -> CommandResult:
@@ -82,8 +82,8 @@ def configuration(text: str) -> dict[str, str]:
 
 def seconds_in(text: str) -> int | None:
     """Return the seconds of a value such as `30 sec`; None without a number."""
-    found = re.match(r"\d+", text)
-    return int(found[0]) if found else None
+    match = re.match(r"\d+", text)
+    return int(match[0]) if match else None
 
 
 def listed_value(text: str, key: str) -> str | None:
@@ -129,9 +129,9 @@ class Partition:
 
 def partitions(text: str) -> list[Partition]:
     """Read `scontrol show partition --oneliner`."""
-    found = []
+    parsed = []
     for line in text.splitlines():
         keys = dict(pair.split("=", 1) for pair in line.split() if "=" in pair)
         if keys.get("PartitionName"):
-            found.append(Partition(keys["PartitionName"], keys))
-    return found
+            parsed.append(Partition(keys["PartitionName"], keys))
+    return parsed

@@ -6,6 +6,7 @@ and use its job object and its reader of sacct.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from submitit.slurm.slurm import SlurmExecutor, SlurmInfoWatcher, SlurmJob
 
 from clusterrun.errors import ClusterError
 from clusterrun.slurm.commands import SUBMIT_SECONDS, NoAnswer, call
+
+# A site's wrapper of sbatch may print only the id, as `sbatch --parsable` does: `N` or `N;CLUSTER`.
+_BARE_JOB_ID = re.compile(r"^([1-9][0-9]*)(?:;\S*)?\s*\Z", re.MULTILINE)
 
 
 class Accounting(SlurmInfoWatcher):
@@ -74,8 +78,9 @@ class ScriptExecutor(SlurmExecutor):
         )
         if answer.code:
             raise ClusterError(_sbatch_message(answer.err))
+        bare = _BARE_JOB_ID.search(answer.out)
         try:
-            job_id = self._get_job_id_from_submission_command(answer.out)
+            job_id = bare[1] if bare else self._get_job_id_from_submission_command(answer.out)
         except FailedSubmissionError as error:
             hint = "submit again; clusterrun looks for the job before it queues one"
             raise NoAnswer(
@@ -94,6 +99,6 @@ def accounted_states(job_ids: list[str], folder: Path) -> dict[str, str]:
     """Return the states of jobs from one call of sacct, without the jobs that it does not know."""
     jobs = [RunJob(folder, job_id) for job_id in job_ids]
     RunJob.watcher.clear()
-    found = {job.job_id: job.get_info(mode="force" if job is jobs[-1] else "cache") for job in jobs}
-    found.update({job.job_id: job.get_info(mode="cache") for job in jobs})
-    return {job_id: str(info["State"]) for job_id, info in found.items() if info.get("State")}
+    infos = {job.job_id: job.get_info(mode="force" if job is jobs[-1] else "cache") for job in jobs}
+    infos.update({job.job_id: job.get_info(mode="cache") for job in jobs})
+    return {job_id: str(info["State"]) for job_id, info in infos.items() if info.get("State")}

@@ -122,17 +122,17 @@ def _choose_processes(request: SpecRequest) -> dict[str, Any]:
 def _choose_environment(request: SpecRequest, cwd: Path) -> dict[str, Any]:
     venv, conda = request.environment.get("VIRTUAL_ENV"), request.environment.get("CONDA_PREFIX")
     secrets = [name for name in ("HF_TOKEN", "WANDB_API_KEY") if request.environment.get(name)]
-    found: dict[str, Any] = {}
+    section: dict[str, Any] = {}
     if venv:
         inside = Path(venv).is_relative_to(cwd)
-        found["venv"] = str(Path(venv).relative_to(cwd)) if inside else venv
+        section["venv"] = str(Path(venv).relative_to(cwd)) if inside else venv
     elif conda:
-        found["conda"] = conda
-    return found | ({"secrets": secrets} if secrets else {})
+        section["conda"] = conda
+    return section | ({"secrets": secrets} if secrets else {})
 
 
 def _make_comments(values: Mapping[str, Any], meaning: str) -> dict[tuple[str | int, ...], str]:
-    found: dict[tuple[str | int, ...], str] = {
+    comments: dict[tuple[str | int, ...], str] = {
         (
             "slurm",
             "chdir",
@@ -146,10 +146,10 @@ def _make_comments(values: Mapping[str, Any], meaning: str) -> dict[tuple[str | 
         ("checkpoint",): "by clusterrun.training",
     }
     if "gpus-per-node" in values["slurm"]:
-        found["slurm", "gpus-per-node"] = "one process per GPU"
+        comments["slurm", "gpus-per-node"] = "one process per GPU"
     if "num_processes" in values["accelerate"]:
-        found["accelerate", "num_processes"] = "the total, on CPUs"
-    return found
+        comments["accelerate", "num_processes"] = "the total, on CPUs"
+    return comments
 
 
 def _show_arguments(script: Script) -> str:

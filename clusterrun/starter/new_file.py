@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,14 @@ def write_new_spec(request: SpecRequest, target: Target) -> NewSpec:
     return _write(path, text, target, Draft())
 
 
-def write_translation(script: str, target: Target) -> NewSpec:
-    """Write the spec of an old sbatch script.
+def write_translation(
+    script: str, target: Target, *, arguments: Sequence[str] = (), check: bool = True
+) -> NewSpec:
+    """Write the spec of an old sbatch script; `arguments` as in `from_sbatch`.
 
     Raises as `from_sbatch`, and SpecError if writing fails.
     """
-    draft = from_sbatch(script)
+    draft = from_sbatch(script, arguments=arguments, check=check)
     path = _choose_path(target, str(draft.values["name"]))
     text = files.text_of_draft(draft, script, cwd=Path.cwd(), folder=_folder(path))
     return _write(path, text, target, draft)
@@ -129,4 +131,6 @@ def _write(path: Path | None, text: str, target: Target, draft: Draft) -> NewSpe
         files.write_schema(_folder(path))
         problems = files.find_problems(str(path), target.profile)
     file = "" if path is None else str(path)
-    return NewSpec(file, text, tuple(draft.mistakes), tuple(draft.notes), tuple(problems))
+    return NewSpec(
+        file, text, tuple(draft.mistakes), tuple(draft.notes), tuple(problems), draft.check
+    )

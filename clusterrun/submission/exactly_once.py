@@ -157,11 +157,11 @@ def _find_queued_job(handover: Handover) -> str | None:
     from clusterrun.slurm.queue import job_with_script  # noqa: PLC0415 - only after an interrupted submission
 
     script, but = str(handover.run.paths.script), _earlier_jobs(handover)
-    found = job_with_script(script, handover.job_name, but=but)
-    if found is None:
+    job = job_with_script(script, handover.job_name, but=but)
+    if job is None:
         time.sleep(SETTLE_SECONDS)
-        found = job_with_script(script, handover.job_name, but=but)
-    return found
+        job = job_with_script(script, handover.job_name, but=but)
+    return job
 
 
 def _earlier_jobs(handover: Handover) -> set[str]:

@@ -14,22 +14,22 @@ _INVALID_PARTITION = re.compile(r"invalid partition specified: *([^\s;]+)")
 
 def explain_refusal(error: ClusterError, prepared: Prepared) -> ClusterrunError:
     """Return sbatch's refusal as a mistake in the spec if its cause is known, else unchanged."""
-    found = _INVALID_PARTITION.search(error.what)
-    if found is None:
+    match = _INVALID_PARTITION.search(error.what)
+    if match is None:
         return error
     known = _list_partitions()
-    wanted = [name for name in found[1].split(",") if name not in known]
-    if not known or not wanted:
+    unknown = [name for name in match[1].split(",") if name not in known]
+    if not known or not unknown:
         return error
-    message = f"partition {wanted[0]!r} does not exist"
+    message = f"partition {unknown[0]!r} does not exist"
     where = prepared.loaded.layers.where.get(_PARTITION, "")
-    return SpecError([Problem(where, ".".join(_PARTITION), message, _propose(wanted[0], known))])
+    return SpecError([Problem(where, ".".join(_PARTITION), message, _propose(unknown[0], known))])
 
 
-def _propose(wanted: str, known: list[str]) -> str:
+def _propose(name: str, known: list[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only after a refusal
 
-    near = get_close_matches(wanted, known, 1)
+    near = get_close_matches(name, known, 1)
     listed = f"this cluster has {', '.join(known)}"
     return f"did you mean {near[0]}? {listed}" if near else f"use another one: {listed}"
 

@@ -14,6 +14,7 @@ from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.run_status.current import refuse_other_cluster, run_status
 from clusterrun.run_status.file_status import RunStatus, is_local
 from clusterrun.run_status.named_run import find_run
+from clusterrun.run_status.stop_handling import describe_request
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import may_requeue
 from clusterrun.slurm.states import State
@@ -27,19 +28,20 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
     run = find_run(name, index)
     require_own_folder(run, "requeue")
     refuse_other_cluster(run)
-    found = run_status(run)
-    if found.state is State.PENDING:
-        return replace(found, reason="already pending; nothing to do")
-    if found.state is State.UNKNOWN:
-        raise NoAnswer(found.reason, "try again when Slurm is responding")
-    if found.state.final:
+    status = run_status(run)
+    if status.state is State.PENDING:
+        return replace(status, reason="already pending; nothing to do")
+    if status.state is State.UNKNOWN:
+        raise NoAnswer(status.reason, "try again when Slurm is responding")
+    if status.state.final:
         hint = f"use `clusterrun resume {run.run_id}` to resume from its last checkpoint"
-        raise ClusterError(f"{run.run_id} has ended: {found.state.value} ({found.reason})", hint)
-    for task in [task for task in found.tasks if task.state is State.RUNNING] or [found]:
+        raise ClusterError(f"{run.run_id} has ended: {status.state.value} ({status.reason})", hint)
+    for task in [task for task in status.tasks if task.state is State.RUNNING] or [status]:
         _request_requeue(
             replace(run, paths=RunPaths(Path(task.folder))), task.job_id, local=is_local(run)
         )
-    return replace(found, reason="requeue requested: it saves a checkpoint and restarts")
+    reason = describe_request(run, "requeue", "it saves a checkpoint and restarts")
+    return replace(status, reason=reason)
 
 
 def _request_requeue(run: RunRef, job_id: str, *, local: bool) -> None:

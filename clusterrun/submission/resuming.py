@@ -136,19 +136,19 @@ def _adopt_interrupted(run: RunRef, interrupted: Mapping[str, str], index: Index
 
 def _require_unfinished(run: RunRef, *, interrupted: bool) -> list[RunRef]:
     """Raise if the run is active or has finished; return the unfinished tasks of an array."""
-    found = run_status(run)
-    if found.state is State.UNKNOWN:
-        raise NoAnswer(found.reason, "try again when Slurm is responding")
-    if not found.state.final and (found.job_id or not interrupted):
+    status = run_status(run)
+    if status.state is State.UNKNOWN:
+        raise NoAnswer(status.reason, "try again when Slurm is responding")
+    if not status.state.final and (status.job_id or not interrupted):
         hint = (
             f"wait until it has stopped (`clusterrun wait {run.run_id}`), then resume it"
-            if found.reason == "stop requested"
+            if status.reason == "stop requested"
             else f"use `clusterrun requeue {run.run_id}` to restart it from a checkpoint, or "
             "`clusterrun stop` to stop it first"
         )
-        what = ", ".join(filter(None, (found.job_id and f"job {found.job_id}", found.reason)))
-        raise ClusterError(f"{run.run_id} is still {found.state.value} ({what})", hint)
-    tasks = [run.task(int(task.run_id.rpartition("-")[2])) for task in found.tasks]
+        what = ", ".join(filter(None, (status.job_id and f"job {status.job_id}", status.reason)))
+        raise ClusterError(f"{run.run_id} is still {status.state.value} ({what})", hint)
+    tasks = [run.task(int(task.run_id.rpartition("-")[2])) for task in status.tasks]
     left = [task for task in tasks if not _has_finished(task.paths)]
     if _has_finished(run.paths) or (tasks and not left):
         raise ClusterError(

@@ -99,12 +99,12 @@ class EpochOrder:
 
 def _generators_of(loader: Iterable[Any]) -> list[torch.Generator]:
     """List the generators from which a loader's samplers draw, each once."""
-    found: list[torch.Generator] = []
+    generators: list[torch.Generator] = []
     for sampler in drawing_samplers(loader):
         generator = getattr(sampler, "generator", None)
-        if generator is not None and all(generator is not one for one in found):
-            found.append(generator)
-    return found
+        if generator is not None and all(generator is not one for one in generators):
+            generators.append(generator)
+    return generators
 
 
 def _set_states(generators: list[torch.Generator], states: list[torch.Tensor]) -> bool:

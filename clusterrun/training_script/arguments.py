@@ -39,18 +39,18 @@ def whole_number(value: object) -> int | None:
     return int(text) or None
 
 
-def find_defaults(nodes: Iterable[ast.AST], given: Collection[str] = ()) -> dict[str, Any]:
+def find_defaults(nodes: Iterable[ast.AST], passed: Collection[str] = ()) -> dict[str, Any]:
     """Return the defaults of `add_argument("--name", default=...)` and dataclass fields, as text.
 
-    Arguments in `given` are omitted, also by another flag or an abbreviation; so are arguments with
+    Arguments in `passed` are omitted, also by another flag or an abbreviation; so are those with
     two different defaults, and those that `set_defaults` sets.
     """
-    found: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     doubtful: set[str] = set()
-    for name, text in _definitions(nodes, given):
-        if text is None or found.setdefault(name, text) != text:
+    for name, text in _definitions(nodes, passed):
+        if text is None or defaults.setdefault(name, text) != text:
             doubtful.add(name)
-    return {name: text for name, text in found.items() if name not in doubtful}
+    return {name: text for name, text in defaults.items() if name not in doubtful}
 
 
 def find_required(calls: Iterable[ast.Call]) -> Iterator[str]:
@@ -67,14 +67,14 @@ def find_required(calls: Iterable[ast.Call]) -> Iterator[str]:
 
 
 def _definitions(
-    nodes: Iterable[ast.AST], given: Collection[str]
+    nodes: Iterable[ast.AST], passed: Collection[str]
 ) -> Iterator[tuple[str, str | bool | None]]:
     """Yield names and their defaults; None for an unreliable one."""
     for node in nodes:
         if isinstance(node, ast.Call) and last_name(node.func) == "set_defaults":
             yield from ((keyword.arg, None) for keyword in node.keywords if keyword.arg)
         elif isinstance(node, ast.Call):
-            yield from _of_argument(node, given)
+            yield from _of_argument(node, passed)
         elif isinstance(node, ast.ClassDef) and any(map(_is_dataclass, node.decorator_list)):
             yield from _of_fields(node)
 
@@ -90,12 +90,14 @@ def _flags(call: ast.Call) -> list[str]:
     return [value for value in values if isinstance(value, str)]
 
 
-def _of_argument(call: ast.Call, given: Collection[str]) -> Iterator[tuple[str, str | bool | None]]:
+def _of_argument(
+    call: ast.Call, passed: Collection[str]
+) -> Iterator[tuple[str, str | bool | None]]:
     flags = _flags(call)
     long = [argument_name(flag) for flag in flags if flag.startswith("--")]
     text = _literal(keyword_value(call, "default"))
-    is_given = any(argument_name(flag) in given for flag in flags) or any(
-        name.startswith(short) for short in given for name in long
+    is_given = any(argument_name(flag) in passed for flag in flags) or any(
+        name.startswith(short) for short in passed for name in long
     )
     if text is not None:
         yield from ((name, None if is_given else text) for name in long)

@@ -24,17 +24,17 @@ def call_warnings(script: TrainingScript, *, zero3: bool, optimizer_in_json: boo
 
     `zero3`: the strategy is ZeRO-3; `optimizer_in_json`: the DeepSpeed JSON defines an optimizer.
     """
-    found: list[tuple[int, str]] = []
+    warnings: list[tuple[int, str]] = []
     for node in script.nodes:
         if isinstance(node, ast.Call):
-            found.extend((node.lineno, what) for what in _format_call(node))
+            warnings.extend((node.lineno, what) for what in _format_call(node))
         elif isinstance(node, ast.With) and zero3:
-            found.extend(_empty_weights(node))
+            warnings.extend(_empty_weights(node))
         elif isinstance(node, ast.If):
-            found.extend(_saved_by_one(node))
+            warnings.extend(_saved_by_one(node))
     if optimizer_in_json and not script.uses_trainer and not script.mentions("DummyOptim"):
-        found.append((1, _TWO_OPTIMIZERS))
-    return [f"{script.name}:{line}: {what}" for line, what in sorted(found)]
+        warnings.append((1, _TWO_OPTIMIZERS))
+    return [f"{script.name}:{line}: {what}" for line, what in sorted(warnings)]
 
 
 def _format_call(node: ast.Call) -> Iterator[str]:

@@ -162,13 +162,13 @@ def _read_dataclasses(
     if len(values) == 1 and isinstance(values[0], (ast.Tuple, ast.List)):
         values = values[0].elts
     classes = {node.name: node for node in script.nodes if isinstance(node, ast.ClassDef)}
-    found: list[tuple[frozenset[str], bool]] = []
+    dataclasses: list[tuple[frozenset[str], bool]] = []
     for value in values:
         kind = classes.get(value.id) if isinstance(value, ast.Name) else None
         if kind is None or kind.bases or "aliases" in ast.unparse(kind):
             return None
-        found += [option for field in kind.body for option in _read_field(field)]
-    return found if values else None
+        dataclasses += [option for field in kind.body for option in _read_field(field)]
+    return dataclasses if values else None
 
 
 def _read_field(field: ast.stmt) -> Iterator[tuple[frozenset[str], bool]]:

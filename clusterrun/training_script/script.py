@@ -76,20 +76,22 @@ class TrainingScript:
         """The required arguments, as written, without dashes."""
         return tuple(find_required(self.calls))
 
-    def defaults(self, given: Collection[str] = ()) -> dict[str, Any]:
-        """Return its arguments' defaults as texts, without the arguments in `given`."""
-        return find_defaults(self.nodes, given)
+    def defaults(self, passed: Collection[str] = ()) -> dict[str, Any]:
+        """Return its arguments' defaults as texts, without the arguments in `passed`."""
+        return find_defaults(self.nodes, passed)
 
-    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the defaults as texts, overridden by `given`, where bare flags are True."""
+    def arguments(self, passed: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the defaults as texts, overridden by `passed`, where bare flags are True."""
         kept = {
-            name: value for name, value in given.items() if value is not None and value is not False
+            name: value
+            for name, value in passed.items()
+            if value is not None and value is not False
         }
         return self.defaults(kept) | kept
 
-    def default_batch_size(self, given: Collection[str] = ()) -> int | None:
-        """Return the default batch size per process; None if an argument in `given` sets it."""
-        defaults = self.defaults(given)
+    def default_batch_size(self, passed: Collection[str] = ()) -> int | None:
+        """Return the default batch size per process; None if an argument in `passed` sets it."""
+        defaults = self.defaults(passed)
         # a Trainer reads only one of the names
         names = BATCH_SIZES[:1] if self.uses_trainer else BATCH_SIZES
         sizes = (whole_number(defaults.get(name)) for name in names)

@@ -254,11 +254,11 @@ def _list_checkpoints(
             )
 
 
-def _keep_inside(folder: Path, found: Iterable[SavedCheckpoint]) -> list[SavedCheckpoint]:
+def _keep_inside(folder: Path, checkpoints: Iterable[SavedCheckpoint]) -> list[SavedCheckpoint]:
     own = folder.resolve()
     return [
         one
-        for one in found
+        for one in checkpoints
         if not Path(one.path).is_symlink() and Path(one.path).resolve().is_relative_to(own)
     ]
 

@@ -14,11 +14,31 @@ fail() {
   exit_for_good 1
 }
 
-# Exit without continuing the run. Slurm would hold a job with an expedited requeue (sbatch(1), 25.11 and newer) in the
-# queue, as if it were to restart, if it exited with a code other than 0.
+# Exit from a job whose run was stopped or cancelled, or is trained by another job: not with 0, so that no job with
+# `--dependency=afterok` starts. 75 is EX_TEMPFAIL of sysexits.h; a training script hardly exits with it.
+exit_unfinished() { exit_for_good 75; }
+
+# exit_for_good CODE: exit without continuing the run. Slurm would hold a job with an expedited requeue (sbatch(1), 25.11
+# and newer) in the queue, as if it were to restart, if it exited with a code other than 0. If the site lists the code in
+# RequeueExit or RequeueExitHold, Slurm would requeue or hold any job, so use another one.
 exit_for_good() {
-  [ "$1" -eq 0 ] || ! job_is_expedited || scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1
+  local requeue_codes code
+  [ "$1" -ne 0 ] || exit 0
+  ! job_is_expedited || scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1
+  requeue_codes=$(scontrol show config 2>/dev/null | sed -nE 's/^RequeueExit(Hold)? *= *([0-9,-]+).*/\2/p' | tr '\n,' '  ')
+  for code in "$1" {75..125} {1..63}; do
+    code_is_listed "$code" "$requeue_codes" || exit "$code"
+  done
   exit "$1"
+}
+
+# code_is_listed CODE RANGES: whether words such as 3 or 7-9 include a number
+code_is_listed() {
+  local range
+  for range in $2; do
+    [ "$1" -lt "${range%-*}" ] || [ "$1" -gt "${range#*-}" ] || return 0
+  done
+  return 1
 }
 
 job_is_expedited() {

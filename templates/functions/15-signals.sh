@@ -51,7 +51,13 @@ wait_for_exit() {
 # step, which has not started yet.
 # sets: step_exit, term_seen
 end_before_step() {
+  local processes=
   kill -KILL "$preparation_watcher" 2>/dev/null
+  if [ -n "${user_shell:-}" ]; then
+    processes=$(list_descendants "$user_shell")
+    # shellcheck disable=SC2086
+    kill -KILL $processes "$user_shell" 2>/dev/null  # some may have exited already
+  fi
   step_exit=143
   term_seen=
   record_end_at_term

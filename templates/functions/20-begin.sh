@@ -32,7 +32,7 @@ begin_attempt() {
   if [ -s "$run_dir/stop" ] || { [ -n "$array_job" ] && [ -s "$run_dir/../stop" ]; }; then
     log_message "stop requested; exiting"
     write_record "$run_dir/events/attempt-$attempt.end" cause=stop next=end exit_code=0 ended="$(date +%s)"
-    exit 0
+    exit_unfinished
   fi
 }
 
@@ -58,7 +58,7 @@ exit_if_run_is_over() {
   fi
   if [ -e "$run_dir/cancelled" ] || { [ -n "$array_job" ] && [ -e "$run_dir/../cancelled" ]; }; then
     log_message "run $run_id was cancelled"
-    exit 0
+    exit_unfinished
   fi
 }
 
@@ -80,7 +80,7 @@ claim_attempt() {
     [ "$(squeue --noheader --jobs="$previous" --format=%T 2>/dev/null)" = RUNNING ]; then
     log_message "job $previous is already training run $run_id"
     rm -f "$run_dir/events/attempt-$attempt.begin"
-    exit 0
+    exit_unfinished
   fi
 }
 
@@ -139,6 +139,7 @@ exit_if_run_has_ended() {
     [ "$cause" != cancel ] && run_was_submitted || return 0
   fi
   log_message "run $run_id has ended ($cause); use \`clusterrun resume $run_id\` to restart it"
+  case $cause in stop | cancel) exit_unfinished ;; esac
   exit_for_good 1
 }
 

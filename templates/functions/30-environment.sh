@@ -4,6 +4,7 @@
 # every program expects.
 prepare_shell() {
   local slurm_bin
+  reset_shell
   USER=${USER:-$(id -un)} LOGNAME=${LOGNAME:-$(id -un)} SHELL=${SHELL:-/bin/bash}
   HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)} LANG=${LANG:-C.UTF-8}
   slurm_bin=$(command -v scontrol)
@@ -26,23 +27,19 @@ reset_slurm_defaults() {
 enter_work_dir() { cd "$work_dir" || fail "cannot enter the working folder $work_dir on $(hostname)"; }
 
 use_venv() {
+  clusterrun_step "environment.venv: cannot source $1/bin/activate on $HOSTNAME"
   # shellcheck disable=SC1091
-  . "$1/bin/activate" || fail "environment.venv: cannot source $1/bin/activate on $(hostname)"
+  . "$1/bin/activate" || exit
 }
 
-# sets: secrets
-register_secret() {
-  secrets=${secrets:+$secrets,}$1
-  [ -n "${!1:-}" ] || log_message "secret $1 was not set when the job was submitted"
-}
-
-# fail_unless_zero EXIT_CODE COMMAND
-fail_unless_zero() { [ "$1" -eq 0 ] || fail "exit code $1 from $2"; }
+warn_of_missing_secret() { [ -n "${!1:-}" ] || log_message "secret $1 was not set when the job was submitted"; }
 
 # Let experiment trackers that read their run from the environment continue it in the next attempt. MLflow's server
 # chooses the id of a run, so the training script records it in the run folder.
 continue_trackers() {
   set_default WANDB_RUN_ID "${run_id//[^A-Za-z0-9._-]/-}"  # wandb allows few other characters
+  set_default WANDB_RUN_GROUP "$sweep_id"
+  set_default WANDB_NAME "$member_name"
   set_default WANDB_RESUME "${WANDB_RUN_ID:+allow}"
   set_default TENSORBOARD_LOGGING_DIR "$run_dir/tensorboard"  # for transformers' Trainer, whose default name has a time in it
   set_default MLFLOW_RUN_ID "$(read_value mlflow "$run_dir/trackers")"

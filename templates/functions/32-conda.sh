@@ -8,6 +8,8 @@ use_conda() {
   done
   [ -n "$base" ] || base=$(conda info --base 2>/dev/null)
   # shellcheck disable=SC1091
-  . "$base/etc/profile.d/conda.sh" || fail "environment.conda: no conda found on $(hostname)"
-  conda activate "$1" || fail "environment.conda: cannot activate $1"
+  clusterrun_step "environment.conda: no conda found on $HOSTNAME"
+  . "$base/etc/profile.d/conda.sh" || exit
+  clusterrun_step "environment.conda: cannot activate $1"
+  conda activate "$1" || exit
 }

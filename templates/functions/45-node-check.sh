@@ -18,7 +18,11 @@ node_is_fit() {
   return 1
 }
 
-run_node_check() { if declare -F node_check >/dev/null; then node_check; fi; }
+run_node_check() {
+  local program
+  program=$(declare -f node_check) || return 0
+  (run_for_user "$program"$'\nnode_check')
+}
 
 # Check for the commonest faults: GPUs that do not respond, a full disk, a clock that is wrong.
 run_default_check() {

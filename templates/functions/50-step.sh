@@ -3,33 +3,39 @@
 # Run one task per node: a small shell that receives the signals, and the launcher as its child.
 # sets: head_clock, ignore_term, in_preparation, step_exit
 run_on_nodes() {
-  local step program functions arguments bytes absence_watcher hang_watcher=
-  export run_dir run_id attempt skip_node_check job_end_time signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
-    CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir CLUSTERRUN_ATTEMPT=$attempt \
-    CLUSTERRUN_WORLD_SIZE=$num_processes CLUSTERRUN_CHECKPOINT=${checkpoint:-}
+  local step program functions bytes srun absence_watcher hang_watcher=
+  CLUSTERRUN_PROTOCOL=1 CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir CLUSTERRUN_ATTEMPT=$attempt
+  CLUSTERRUN_WORLD_SIZE=$num_processes CLUSTERRUN_CHECKPOINT=${checkpoint:-}
   ignore_term=$(slurm_signals_all_processes && echo yes)
   [ -z "${stop_signal:-}" ] || ignore_term=yes
   head_clock=$(date +%s)
-  export ignore_term head_clock
-  functions=$(declare -f log_message write_record read_value attempt_is_replaced count_local_gpus find_network_interface \
+  functions=$(declare -f reset_shell run_for_user launch_for_user log_message write_record read_value attempt_is_replaced count_local_gpus find_network_interface \
     find_job_end wait_for_exit run_node_task node_is_fit run_default_check \
     run_node_check node_check gpu_count_matches report_no_connection is_connected_to_head_node request_stop \
-    signal_training_processes find_training_processes list_descendants list_children kill_training_processes \
-    kill_leftover_processes node_task_is_alive \
-    another_node_crashed watch_for_stop compute_stop_lead follow_orders dump_stacks process_is_stopped handles_signal_57 \
+    signal_training_processes find_training_processes find_ranks find_programs handles_signal catches_signal signal_mask_has \
+    note_handled_signal find_stop_handling list_descendants list_children kill_training_processes \
+    kill_leftover_processes make_temporary_folder node_task_is_alive \
+    another_node_crashed watch_for_stop compute_stop_lead follow_orders dump_stacks process_is_stopped \
     write_configs launch)
-  arguments=$(declare -p member_args 2>/dev/null)  # of a member of a sweep
-  program=$functions$'\n'$arguments$'\n'run_node_task
+  if declare -F select_member >/dev/null; then
+    select_member  # again: now `checkpoint` is known
+    functions+=$'\n'$(declare -p member_args)
+  fi
+  printf -v program '%s\nreset_shell\nPATH=%q\nrun_node_task' "$functions" "$PATH"
   bytes=$(printf '%s' "$program" | wc -c)
   [ "$bytes" -lt 131071 ] || fail "the node command has $bytes bytes; Linux allows at most 131071 in one argument"
   (umask 077 && : > "$run_dir/events/attempt-$attempt.hang")
   kill -KILL "$preparation_watcher" 2>/dev/null
   trap record_end_at_term TERM
   in_preparation=
+  srun=$(type -P srun) && ! declare -F srun >/dev/null || srun=srun  # in a local run it is a function
   # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
-  srun --export=ALL --nodes="$num_machines" --ntasks="$num_machines" --ntasks-per-node=1 \
-    --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none bash -c "$program" &
-  step=$!
+  start_in_user_shell run_dir run_id attempt skip_node_check job_end_time signal_lead stop_signal reads_stop_file checkpoint ignore_term \
+    head_clock main_process_ip main_process_port num_machines num_processes one_rank_per_gpu MASTER_ADDR MASTER_PORT \
+    CLUSTERRUN_PROTOCOL CLUSTERRUN_RUN_ID CLUSTERRUN_RUN_DIR CLUSTERRUN_ATTEMPT CLUSTERRUN_WORLD_SIZE CLUSTERRUN_CHECKPOINT \
+    -- "$srun" --export=ALL --nodes="$num_machines" --ntasks="$num_machines" --ntasks-per-node=1 \
+    --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none /bin/bash -p -c "$program"
+  step=$user_shell
   report_absent_nodes &
   absence_watcher=$!
   disown "$absence_watcher"

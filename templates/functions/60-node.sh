@@ -3,8 +3,9 @@
 # The task on a node. It is slurmstepd's own child, the only process that receives Slurm's signals with cgroup tracking.
 # sets: node_dir
 run_node_task() {
-  local launcher watcher order_follower host now stop_request='' another_node_failed=''
+  local launcher watcher order_follower host now stop_handled stop_request='' another_node_failed='' signaller=''
   host=$(hostname)
+  make_temporary_folder
   node_dir=$(mktemp -d "${TMPDIR:-/tmp}/clusterrun.XXXXXXXX") || exit 1
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
   trap 'request_stop TERM' TERM
@@ -22,13 +23,7 @@ run_node_task() {
     # reach them all.
     trap '' USR1 USR2
     [ -z "$ignore_term" ] || trap '' TERM
-    case $(declare -f launch) in
-      *"accelerate launch"*) ;;
-      # a shell cannot trap a signal that was ignored when it started, and this shell runs the user's command
-      *) [ -z "${stop_signal:-}" ] || trap : "$stop_signal" ;;
-    esac
-    export PET_SIGNALS_TO_HANDLE=SIGINT TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-5}
-    launch
+    launch_for_user
   ) &
   launcher=$!
   watch_for_stop &
@@ -40,18 +35,44 @@ run_node_task() {
   wait_for_exit "$launcher"
   kill_leftover_processes
   # Fenced: after a nonzero exit srun would make Slurm end the step, and a later attempt has a step of that number now.
-  ! attempt_is_replaced || { kill -KILL "$watcher" "$order_follower"; rm -rf "$node_dir"; exit 0; }
+  ! attempt_is_replaced || { kill -KILL "$watcher" "$order_follower" ${signaller:+"$signaller"}; rm -rf "$node_dir"; exit 0; }
   now=$(date +%s)
+  stop_handled=$(find_stop_handling)
   write_record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" node="$host" name="${SLURMD_NODENAME:-}" \
-    exit_code="$child_exit_code" stop_request="$stop_request" another_node_failed="$another_node_failed" ended="$now"
-  kill -KILL "$watcher" "$order_follower" 2>/dev/null  # they may have exited already
+    exit_code="$child_exit_code" stop_request="$stop_request" stop_handled="$stop_handled" \
+    another_node_failed="$another_node_failed" ended="$now"
+  kill -KILL "$watcher" "$order_follower" ${signaller:+"$signaller"} 2>/dev/null  # they may have exited already
   rm -rf "$node_dir"
   exit "$child_exit_code"
 }
 
+# Replace this shell by one that runs `launch` for the user.
+launch_for_user() {
+  local program names
+  program=$(declare -p member_args 2>/dev/null; declare -f launch)
+  case $program in
+    *"accelerate launch"*) ;;
+    # a shell cannot trap a signal that was ignored when it started, and that shell runs the user's command
+    *) [ -z "${stop_signal:-}" ] || { trap - "$stop_signal" && program="trap : $stop_signal"$'\n'$program; } ;;
+  esac
+  names=("node_dir=$node_dir" "CLUSTERRUN_STOP_FILE=$CLUSTERRUN_STOP_FILE" PET_SIGNALS_TO_HANDLE=SIGINT
+    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-5}")
+  [ -z "${TMPDIR:-}" ] || names+=("TMPDIR=$TMPDIR")
+  [ -z "${GLOO_SOCKET_IFNAME:-}" ] || names+=("GLOO_SOCKET_IFNAME=$GLOO_SOCKET_IFNAME")
+  run_for_user "$program"$'\nlaunch' "${names[@]}"
+}
+
+# The user's TMPDIR is often a folder that exists on some machines only.
+make_temporary_folder() {
+  [ -n "${TMPDIR:-}" ] && { [ ! -d "$TMPDIR" ] || [ ! -w "$TMPDIR" ]; } || return 0
+  mkdir -p "$TMPDIR" 2>/dev/null && return
+  log_message "$host: cannot create TMPDIR, $TMPDIR; using /tmp"
+  TMPDIR=/tmp
+}
+
 # A signal is a request. TERM can also come from srun because the task on another node failed: then no rank can save any
 # longer, and the training processes here might wait for the dead ones for half an hour.
-# sets: another_node_failed, signal_seen, stop_request
+# sets: another_node_failed, signal_seen, signaller, stop_request
 request_stop() {
   signal_seen=1
   if [ "$1" = TERM ] && another_node_crashed; then
@@ -64,7 +85,11 @@ request_stop() {
   [ ! -e "$CLUSTERRUN_STOP_FILE" ] || return 0  # Slurm repeats its TERM
   log_message "$host: $stop_request: asking the training processes to save and exit"
   : > "$CLUSTERRUN_STOP_FILE"
-  [ -z "${stop_signal:-}" ] || signal_training_processes "$stop_signal"
+  note_handled_signal "$1"
+  [ -n "${stop_signal:-}" ] || return 0
+  signal_training_processes &
+  signaller=$!
+  disown "$signaller"
 }
 
 # Kill the launcher and all its descendants, also those in other sessions: a rank that waits for a dead one handles no
@@ -111,8 +136,7 @@ list_children() { cat "/proc/$1/task"/*/children 2>/dev/null; }
 watch_for_stop() {
   local never now lead_s checks=0
   trap - TERM USR1
-  mkfifo "$node_dir/never"
-  exec {never}<> "$node_dir/never"
+  exec {never}<> <(:)
   while :; do
     read -r -t 5 -u "$never"
     node_task_is_alive || { kill_training_processes; kill_leftover_processes; return; }

@@ -209,7 +209,7 @@ dump_stacks() {
     [ -e "$file" ] || { log_message "$(hostname): no rank can print its stack traces" && return; }
     process=${file##*-} rank=${file#"$node_dir"/stacks-} rank=${rank%-*}
     for other in "$process" $(list_descendants "$process" | head -n 16); do
-      handles_signal_57 "$other" || continue
+      catches_signal "$other" 57 || continue
       printf '\n---- rank %s on %s, process %s\n' "$rank" "$(hostname)" "$other" >> "$file"
       kill -s RTMAX-7 "$other"
       read -r -t 0.2 -u "$never"
@@ -217,11 +217,4 @@ dump_stacks() {
     cat "$file"
     : > "$file"
   done
-}
-
-# Whether a process has a handler for SIGRTMAX-7, which is signal 57 on Linux: proc(5), SigCgt
-handles_signal_57() {
-  local signals
-  signals=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
-  [ $((16#${signals:-0} >> 56 & 1)) -eq 1 ]
 }

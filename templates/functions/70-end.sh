@@ -24,7 +24,8 @@ end_attempt() {
   log_message "attempt $attempt ended: $cause; next: $next${reason:+ ($reason)}"
   case $next:$cause in
     continue:* | by-slurm:*) continue_run "$cause" "$next" ;;
-    end:finished | end:stop) exit 0 ;;
+    end:finished) exit 0 ;;
+    end:stop | end:cancel) exit_unfinished ;;
     *) exit_for_good $((step_exit ? step_exit : 1)) ;;
   esac
 }

@@ -14,6 +14,8 @@ find_end_cause() {
     echo "$outcome"
   elif [ "$outcome" = trained ] && all_tasks_succeeded; then
     echo finished
+  elif [ -z "$outcome" ] && training_ignored_stop && ! attempt_is_replaced; then
+    echo finished
   elif attempt_is_replaced; then
     echo fenced
   elif [ -n "$term_seen" ]; then
@@ -71,7 +73,7 @@ find_job_cause() { tail -c "+$((slurm_log_start + 1))" "$slurm_log" 2>/dev/null 
 # Print why Slurm ended the step, or nothing without a known reason. When a task has failed, Slurm ends the step without
 # a reason, from 26.05 on "DUE TO TASK FAILURE"; the records of the nodes are more precise then.
 find_step_cause() {
-  read_causes STEP < "$run_dir/logs/attempt-$attempt.log" 2>/dev/null | grep -vxE 'cancel|unknown' | head -n 1
+  read_causes STEP 2>/dev/null < "$run_dir/logs/attempt-$attempt.log" | grep -vxE 'cancel|unknown' | head -n 1
 }
 
 # read_causes JOB|STEP: translate slurmstepd's lines to causes, one a line. They begin with its name, with its name and
@@ -104,6 +106,14 @@ all_tasks_succeeded() {
     code=$(read_value exit_code "$run_dir/events/attempt-$attempt.node-$node")
     [ "$code" = 0 ] || return 1
   done
+}
+
+# Whether a stop was requested, but no training process could handle it, and all have exited with 0: they have finished.
+training_ignored_stop() {
+  local stop_request
+  [ "$step_exit" -eq 0 ] || return 1
+  stop_request=$(find_first_stop_request)
+  [ -n "$stop_request" ] && all_tasks_succeeded && ! grep -qs '^stop_handled=yes$' "$run_dir/events/attempt-$attempt".node-*
 }
 
 # Print the first stop request that a node has recorded, or nothing.

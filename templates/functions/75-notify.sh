@@ -44,9 +44,11 @@ find_event() {
 # send_all EVENT CAUSE REASON STEP SECONDS: notify every recipient of this event; a test goes to all recipients. Returns
 # how many could not be notified.
 send_all() {
-  local notice text end seconds_left failures=0 kind shape recipient
+  local notice text not_finite end seconds_left failures=0 kind shape recipient
   text="$run_id: ${1/-/ }${3:+: $3}"
   [ -n "$3" ] || [ "$1" = finished ] || text="$text: $2"
+  not_finite=$(read_value loss_not_finite_since "${run_dir:-}/progress")
+  text="$text${not_finite:+; the loss is not finite since step $not_finite}"
   text="$text (attempt $((10#${attempt:-0}))${4:+, step $4}, job ${SLURM_JOB_ID:-none})"
   end=$((SECONDS + $5))
   for notice in "${notices[@]}"; do

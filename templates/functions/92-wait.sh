@@ -85,7 +85,7 @@ exit_if_cancelled() {
       log_message "cancelled"
       cancel_other_jobs "$attempt"
       record_end cancel end ''
-      exit 1
+      exit_unfinished
       ;;
     time-limit | unknown) return 0 ;;
   esac

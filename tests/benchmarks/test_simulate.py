@@ -36,7 +36,7 @@ def way(model, rule, save=0.0, restart=0.0, saves=False):
 @pytest.mark.parametrize(
     ("between", "start"), [(24 * HOUR, 0.0), (4 * HOUR, 0.0), (4 * HOUR, 600.0)]
 )
-def test_failures_alone_are_dalys_formula(model, between, start):
+def test_with_failures_only_the_result_is_dalys_formula(model, between, start):
     known = model.formula(between, 1800, 30, 600, start)
     world = model.World(between, start=start)
     mean, error = model.mean_ettr(
@@ -46,12 +46,12 @@ def test_failures_alone_are_dalys_formula(model, between, start):
     assert abs(mean - known) < 4 * error
 
 
-def test_the_first_order_formula_is_near_where_failures_are_rare(model):
+def test_the_first_order_formula_is_close_if_failures_are_rare(model):
     known, near = (f(500 * HOUR, 1800, 30, 600) for f in (model.formula, model.meta_formula))
     assert math.isclose(known, near, abs_tol=1e-3)
 
 
-def test_a_stop_that_is_announced_costs_a_save_and_a_restart(model):
+def test_an_announced_stop_costs_a_save_and_a_restart(model):
     world = model.World(math.inf, between_preemptions=10 * HOUR)
     saved, error = model.mean_ettr(
         way(model, model.fixed(1e9), 60, 540, saves=True), world, 2000 * HOUR, 100, seed=1
@@ -72,7 +72,7 @@ def test_a_learned_interval_is_nearly_as_good_as_the_best(model):
     assert abs(learned - best) < 0.005
 
 
-def test_what_is_there_can_be_read_and_is_used(simulate):
+def test_existing_results_are_read_and_used(simulate):
     inputs = simulate.read_inputs(simulate.RESULTS)
     assert inputs.rows["clusterrun"]["preemption"].back
     assert inputs.rows["clusterrun"]["preemption"].lost <= 1

@@ -52,9 +52,9 @@ def test_every_command_has_json_output():
 @pytest.mark.parametrize("command", OUTPUTS)
 def test_the_schema_is_printed(desk, command):
     """`clusterrun schema COMMAND` prints a schema of its declared dialect that explains every key."""
-    found = json.loads(desk.type("schema", command).stdout)
-    assert found == answer_schema(command)
-    jsonschema.Draft202012Validator.check_schema(found)
+    answer = json.loads(desk.type("schema", command).stdout)
+    assert answer == answer_schema(command)
+    jsonschema.Draft202012Validator.check_schema(answer)
 
 
 def test_an_unknown_command_is_refused(desk):

@@ -113,7 +113,7 @@ def test_the_values_of_secrets_are_never_written(desk):
     run = Path(json.loads(screens[-2])["folder"])
     assert (run / "spec.yaml").read_text().count("HF_TOKEN") == 1
     assert "#SBATCH --export=HF_TOKEN\n" in (run / "job.sbatch").read_text()
-    assert "  register_secret HF_TOKEN\n" in (run / "job.sbatch").read_text()
+    assert "  warn_of_missing_secret HF_TOKEN\n" in (run / "job.sbatch").read_text()
     files = [path for path in desk.folder.rglob("*") if path.is_file() and not path.is_symlink()]
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
     assert [text for text in screens if SECRET in text] == []

@@ -171,8 +171,8 @@ def test_the_tasks_of_an_array(desk):
     assert rows == [["grid-0", "COMPLETED", "41"], ["grid-2", "FAILED", "42"], ["grid-4", "PENDING", "40_4"],
                     ["grid-6", "PENDING", "40_6"]]  # fmt: skip
     for name in ("grid-2", "40_2", "./runs/grid/task-2"):
-        found = json.loads(desk.type("status", name, "--json").stdout)
-        assert (found["run_id"], found["state"]) == ("grid-2", "FAILED")
+        answer = json.loads(desk.type("status", name, "--json").stdout)
+        assert (answer["run_id"], answer["state"]) == ("grid-2", "FAILED")
     assert json.loads(desk.type("list", "--json").stdout)[0]["state"] == "PENDING"
     assert desk.type("logs", "grid-0").stdout == "task 0\n"
     done = desk.type("logs", "grid")

@@ -111,7 +111,7 @@ def complete(line: str, home: Path, *options: str) -> subprocess.CompletedProces
     "line",
     ["clusterrun status ", "clusterrun logs -f", "clusterrun cancel t", "clusterrun submit "],
 )
-def test_a_run_or_a_spec_is_completed_without_loading_what_commands_need(tmp_path, line):
+def test_runs_and_specs_are_completed_without_heavy_imports(tmp_path, line):
     """Completing a name loads none of the slow modules: submitit, pydantic, YAML, Jinja2, Slurm."""
     loaded = complete(line, tmp_path, "-X", "importtime").stderr.decode()
     modules = {

@@ -25,7 +25,7 @@ def test_a_dry_run_without_slurm_shows_the_script(desk):
     assert not (desk.folder / "runs").exists()
 
 
-def test_what_submit_prints(desk):
+def test_the_output_of_submit(desk):
     """stdout is the run's id; stderr has the next commands and the overriding variables."""
     desk.command("sbatch", '[ -z "${SBATCH_PARTITION:-}" ] && echo "Submitted batch job 4711"')
     desk.command("srun", "exit 1")

@@ -37,22 +37,22 @@ def report(paths: RunPaths, reported_at: int, patience: int) -> None:
 def test_the_announced_limit_decides(paths, age, looks):
     """An attempt silent for longer than its own announced limit is suspect; before that it is fine."""
     report(paths, BEGAN + 60, 900)
-    found = judge_progress(paths, attempt(paths), now=BEGAN + 60 + age)
+    liveness = judge_progress(paths, attempt(paths), now=BEGAN + 60 + age)
     assert (
-        found.looks_alive,
-        found.seconds_since_progress,
-        found.activity,
-        found.hang_timeout,
+        liveness.looks_alive,
+        liveness.seconds_since_progress,
+        liveness.activity,
+        liveness.hang_timeout,
     ) == (looks, age, "step", 900)
-    assert found.summary.startswith(f"at step 61 (step), last progress {age} s ago")
+    assert liveness.summary.startswith(f"at step 61 (step), last progress {age} s ago")
 
 
 def test_a_report_of_an_earlier_attempt_does_not_count(paths):
     """The log's age is reported instead, without a verdict."""
     report(paths, BEGAN - 5, 900)
-    found = judge_progress(paths, attempt(paths), now=BEGAN + 70)
-    assert (found.looks_alive, found.seconds_since_progress) == (None, None)
-    assert found.summary == "attempt 2 started 70 s ago, and has printed nothing yet"
+    liveness = judge_progress(paths, attempt(paths), now=BEGAN + 70)
+    assert (liveness.looks_alive, liveness.seconds_since_progress) == (None, None)
+    assert liveness.summary == "attempt 2 started 70 s ago, and has printed nothing yet"
     paths.log("0002").write_text("importing\n")
     assert (
         "has reported no step yet; its last output is"

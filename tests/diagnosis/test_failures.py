@@ -80,12 +80,14 @@ def test_the_first_failure_of_a_real_log(name):
     """Class, rank and line are right, and so is the line's number in the file."""
     text = (LOGS / f"{name}.log").read_text(encoding="utf-8")
     kind, rank, fragment = EXPECTED[name]
-    found = first_failure(text)
-    assert found is not None
-    assert found.failure.name == kind, found.line
-    assert found.rank in ((0, 1) if name in EITHER else (rank,) if rank is not None else (None, 0))
-    assert fragment in found.line
-    assert found.line in text.split("\n")[found.number - 1]
+    failure = first_failure(text)
+    assert failure is not None
+    assert failure.failure.name == kind, failure.line
+    assert failure.rank in (
+        (0, 1) if name in EITHER else (rank,) if rank is not None else (None, 0)
+    )
+    assert fragment in failure.line
+    assert failure.line in text.split("\n")[failure.number - 1]
 
 
 def test_every_class_has_a_real_log_or_a_reason():
@@ -105,9 +107,9 @@ def test_an_error_that_a_rank_survived_does_not_count():
     ended = (
         "Traceback (most recent call last):\n  File 'y'\nRuntimeError: CUDA out of memory. Tried\n"
     )
-    found = first_failure(survived + steps + ended)
-    assert found is not None
-    assert (found.failure.name, found.number) == ("cuda-out-of-memory", 506)
+    failure = first_failure(survived + steps + ended)
+    assert failure is not None
+    assert (failure.failure.name, failure.number) == ("cuda-out-of-memory", 506)
 
 
 def test_a_traceback_that_others_print_into():
@@ -116,18 +118,18 @@ def test_a_traceback_that_others_print_into():
         "Traceback (most recent call last):\nstep 3: loss 2.1\n  File 'x', line 1\nINFO:root:step 4\nloss: 2.0\n"
         "mine.OutOfLuck: the dice\nstep 5: loss 2.0\n"
     )
-    found = first_failure(text)
-    assert found is not None
-    assert (found.failure.name, found.line) == ("exception", "mine.OutOfLuck: the dice")
+    failure = first_failure(text)
+    assert failure is not None
+    assert (failure.failure.name, failure.line) == ("exception", "mine.OutOfLuck: the dice")
 
 
 def test_consequences_of_another_failure_count_last():
     """Errors that follow from another rank's failure rank last, even if they are printed first."""
     echo = "[rank0]: RuntimeError: [gloo] Connection closed by peer [10.0.0.2]:1\n"
     cause = "[rank3]: ValueError: the batch is empty\n"
-    found = first_failure(echo + cause)
-    assert found is not None
-    assert (found.rank, found.line) == (3, "ValueError: the batch is empty")
+    failure = first_failure(echo + cause)
+    assert failure is not None
+    assert (failure.rank, failure.line) == (3, "ValueError: the batch is empty")
     alone = first_failure(echo)
     assert alone is not None
     assert alone.failure.name == "peer-lost"
@@ -143,9 +145,9 @@ def test_of_several_nodes_the_earliest_summary_counts():
         )
 
     lines = "[rank0]: TypeError: from node one\n[rank2]: TypeError: from node two\n"
-    found = first_failure(lines + summary("n1", 0, 9) + summary("n2", 2, 8))
-    assert found is not None
-    assert (found.rank, found.node, found.line) == (2, "n2", "TypeError: from node two")
+    failure = first_failure(lines + summary("n1", 0, 9) + summary("n2", 2, 8))
+    assert failure is not None
+    assert (failure.rank, failure.node, failure.line) == (2, "n2", "TypeError: from node two")
 
 
 def test_an_oom_kill_explains_a_sigkill():
@@ -153,18 +155,18 @@ def test_an_oom_kill_explains_a_sigkill():
     text = (LOGS / "killed.log").read_text(encoding="utf-8") + (
         LOGS / "published" / "oom_kill.log"
     ).read_text(encoding="utf-8")
-    found = first_failure(text)
-    assert found is not None
-    assert (found.failure.name, found.rank) == ("host-out-of-memory", 1)
+    failure = first_failure(text)
+    assert failure is not None
+    assert (failure.failure.name, failure.rank) == ("host-out-of-memory", 1)
 
 
 def test_a_job_of_another_size():
     """The message is our own, as clusterrun.training raises it."""
-    found = first_failure(
+    failure = first_failure(
         "[rank0]: RuntimeError: this job is for 8 processes (CLUSTERRUN_WORLD_SIZE), but has 4"
     )
-    assert found is not None
-    assert found.failure.name == "world-size"
+    assert failure is not None
+    assert failure.failure.name == "world-size"
 
 
 @pytest.mark.parametrize(
@@ -172,12 +174,12 @@ def test_a_job_of_another_size():
 )
 def test_an_unreachable_hub_is_not_a_rendezvous_failure(why):
     """The same network errors have another class if the Hub was contacted."""
-    found = first_failure(
+    failure = first_failure(
         "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='huggingface.co', port=443): Max retries exceeded "
         f"with url: /gpt2/resolve/main/config.json (Caused by NewConnectionError('{why}'))"
     )
-    assert found is not None
-    assert found.failure.name == "hub-offline"
+    assert failure is not None
+    assert failure.failure.name == "hub-offline"
 
 
 def test_a_log_without_a_failure():
@@ -189,9 +191,9 @@ def test_a_log_without_a_failure():
 
 def test_a_progress_bar_before_an_error():
     """A progress bar redraws its line; the error is the last text on the line."""
-    found = first_failure("10%|#| 1/9\r20%|##| 2/9\rValueError: bad\n")
-    assert found is not None
-    assert (found.failure.name, found.line) == ("exception", "ValueError: bad")
+    failure = first_failure("10%|#| 1/9\r20%|##| 2/9\rValueError: bad\n")
+    assert failure is not None
+    assert (failure.failure.name, failure.line) == ("exception", "ValueError: bad")
 
 
 def test_a_long_log_is_read_from_its_end(tmp_path):
@@ -201,10 +203,10 @@ def test_a_long_log_is_read_from_its_end(tmp_path):
     tail = read_tail(log, window=5_000)
     assert len(tail.text) <= 5_000
     assert tail.skipped >= log.stat().st_size - 5_000
-    found = first_failure(tail.text)
-    assert found is not None
+    failure = first_failure(tail.text)
+    assert failure is not None
     assert tail.first is not None
-    assert tail.first + found.number - 1 == 100_001
+    assert tail.first + failure.number - 1 == 100_001
     assert read_tail(log, window=5_000, counted=1_000).first is None
     assert read_tail(log).first == 1
 

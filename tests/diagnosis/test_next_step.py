@@ -63,8 +63,8 @@ def test_the_crash_budget_is_shown_only_after_a_crash(paths):
 
 def test_a_requested_stop_comes_next(paths):
     """The command that resumes the run afterwards is shown at once."""
-    found = what_next(paths, status(paths, State.RUNNING, "stop requested"), None, local=False)
-    assert (found.summary, found.command) == (
+    next_step = what_next(paths, status(paths, State.RUNNING, "stop requested"), None, local=False)
+    assert (next_step.summary, next_step.command) == (
         "the run saves a checkpoint and exits",
         "clusterrun resume tiny",
     )

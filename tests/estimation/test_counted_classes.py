@@ -74,9 +74,9 @@ def test_our_job_specs_are_estimated(capsys, monkeypatch, tmp_path, job):
     monkeypatch.chdir(tmp_path)
     path = ROOT / "job_specs" / f"{job}.yaml"
     assert cli.main(["estimate", str(path), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["parameters"] > 10**5
-    assert found["strategies"][0]["activations"] > 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["parameters"] > 10**5
+    assert answer["strategies"][0]["activations"] > 0
     assert cli.main(["estimate", str(path)]) == 0
     assert "note: model: the GPT2Config at train_" in capsys.readouterr().err
 

@@ -82,14 +82,14 @@ def test_a_count_of_parameters_is_enough(capsys):
 
 def test_everything_is_read_from_the_spec(estimate):
     """GPUs, hours, model, precision, strategy and memory are read from the spec and the profile."""
-    found = estimate("job.yaml", "--profile", "site.yaml")
-    assert {key: found[key] for key in ("parameters", "gpus", "mixed_precision", "gpu_memory", "gpu_hours", "strategy")} == {
+    answer = estimate("job.yaml", "--profile", "site.yaml")
+    assert {key: answer[key] for key in ("parameters", "gpus", "mixed_precision", "gpu_memory", "gpu_hours", "strategy")} == {
         "parameters": 8030261248, "gpus": 8, "mixed_precision": "bf16", "gpu_memory": 80 * 10**9, "gpu_hours": 96.0,
         "strategy": "ZeRO-2",
     }  # fmt: skip
-    assert all(by_name(found, "activations").values())
-    assert by_name(found, "fits")["ZeRO-2"] == "no"
-    assert found["suggested_change"] == "activation checkpointing"
+    assert all(by_name(answer, "activations").values())
+    assert by_name(answer, "fits")["ZeRO-2"] == "no"
+    assert answer["suggested_change"] == "activation checkpointing"
 
 
 def test_the_advice_fits(estimate):
@@ -162,14 +162,14 @@ def test_gpus_are_counted_in_every_form_of_sbatch(estimate, gpus, count):
 @pytest.mark.parametrize("strategy", TABLE[1:], ids=lambda one: one.name)
 def test_the_advice_makes_a_valid_spec(estimate, strategy):
     """The advice can be pasted under `accelerate`, and is read as intended."""
-    found = estimate(
+    answer = estimate(
         "job.yaml",
         "--set",
         "accelerate.deepspeed_config=null",
         "--set",
         f"accelerate={{{strategy.words}}}",
     )
-    assert found["strategy"] == strategy.name
+    assert answer["strategy"] == strategy.name
 
 
 def test_files_that_the_spec_names_are_read(estimate):
@@ -181,13 +181,13 @@ def test_files_that_the_spec_names_are_read(estimate):
     )
     base = "script: train.py\nargs: {block_size: 512}\nslurm: {gpus-per-node: 2}\naccelerate: "
     Path("job.yaml").write_text(base + "{deepspeed_config: {deepspeed_config_file: ds.json}}\n")
-    found = estimate("job.yaml", "--config", "models/llama-8b")
-    assert (found["strategy"], found["mixed_precision"]) == ("ZeRO-3, optimizer on CPU", "bf16")
-    plain = by_name(found, "activations")["FSDP"]
+    answer = estimate("job.yaml", "--config", "models/llama-8b")
+    assert (answer["strategy"], answer["mixed_precision"]) == ("ZeRO-3, optimizer on CPU", "bf16")
+    plain = by_name(answer, "activations")["FSDP"]
     Path("job.yaml").write_text(base + "{config_file: fsdp.yaml}\n")
-    found = estimate("job.yaml", "--config", "models/llama-8b")
-    assert (found["strategy"], found["mixed_precision"]) == ("FSDP", "fp16")
-    assert by_name(found, "activations")["FSDP"] < plain
+    answer = estimate("job.yaml", "--config", "models/llama-8b")
+    assert (answer["strategy"], answer["mixed_precision"]) == ("FSDP", "fp16")
+    assert by_name(answer, "activations")["FSDP"] < plain
 
 
 def test_an_unknown_model_is_requested(capsys):

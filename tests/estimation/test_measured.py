@@ -32,9 +32,9 @@ def test_states_are_as_large_as_estimated(tmp_path, name, precision):
                       log=tmp_path / "log").wait()  # fmt: skip
     assert ended.code == 0, ended.output[-3000:]
     for rank in (0, 1):
-        found = json.loads((tmp_path / f"rank-{rank}.json").read_text())
-        expected = states_of(found.pop("parameters"), 2, STRATEGIES[name], mixed=precision != "no")
-        assert found == pytest.approx(
-            {part: getattr(expected, part) for part in found}, rel=TOLERANCE
+        answer = json.loads((tmp_path / f"rank-{rank}.json").read_text())
+        expected = states_of(answer.pop("parameters"), 2, STRATEGIES[name], mixed=precision != "no")
+        assert answer == pytest.approx(
+            {part: getattr(expected, part) for part in answer}, rel=TOLERANCE
         )
-        assert sum(found.values()) == pytest.approx(expected.total, rel=TOLERANCE)
+        assert sum(answer.values()) == pytest.approx(expected.total, rel=TOLERANCE)

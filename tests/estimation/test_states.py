@@ -158,13 +158,13 @@ def test_offloading_is_advised_with_the_gpus_that_avoid_it(own):
     ]  # fmt: skip
 
 
-def test_what_cannot_be_sharded_is_too_large():
+def test_unsharded_states_can_be_too_large():
     """If not even offloading fits, more GPUs are not promised."""
     assert "larger GPUs" in smallest_change(question(70e9, 8, 3), states.DDP)
 
 
 def test_needs_are_the_sum_of_their_parts():
     """The total includes everything that is shown."""
-    found = needs_of(question(7e9, 4, 80), states.ZERO_2)
-    assert found.total == found.states.total + found.buffers
-    assert not found.whole
+    needs = needs_of(question(7e9, 4, 80), states.ZERO_2)
+    assert needs.total == needs.states.total + needs.buffers
+    assert not needs.whole

@@ -102,8 +102,8 @@ def test_an_unknown_cause_is_shown_unchanged(tmp_path, word) -> None:
     write_record(paths.begin("0001"), {"job_id": 7, "began": 1})
     write_record(paths.end("0001"), {"cause": word, "next": "end", "exit_code": 1, "ended": 2})
     (attempt,) = list_attempts(paths)
-    found = status_from_files(RunRef("run-1", paths))
-    assert (attempt.cause, attempt.summary, found.reason, found.state) == (
+    status = status_from_files(RunRef("run-1", paths))
+    assert (attempt.cause, attempt.summary, status.reason, status.state) == (
         word,
         word,
         word,

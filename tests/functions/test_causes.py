@@ -28,7 +28,7 @@ ENDS = [
     ("finished", [(1, "")], 1, "", {}, "finished"),  # a launcher that aborts after the end
     ("finished", [(0, "TERM")], 0, PREEMPTED, {}, "finished"),
     ("", [(0, "")], 0, "", {}, "finished"),
-    ("", [(0, "TERM")], 0, "", {}, "preemption"),
+    ("", [(0, "TERM")], 0, "", {}, "finished"),  # it did not handle the request: test_stop_handling.py
     ("stopped", [(0, "TERM"), (0, "TERM")], 0, "", {}, "preemption"),
     ("stopped", [(0, "time-limit")], 0, "", {}, "time-limit"),
     ("stopped", [(0, "USR1")], 0, "", {}, "time-limit"),  # no limit is known: USR1 is the warning before it

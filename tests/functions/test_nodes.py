@@ -159,10 +159,10 @@ def test_the_result_of_a_check(tmp_path: Path, state, words):
     done = bash(
         text, run_dir=tmp_path, attempt="0001", SLURM_NODEID=0, SLURMD_NODENAME="n0", TMPDIR="/tmp"
     )
-    found = read_record(tmp_path / "events" / "attempt-0001.node-0")
+    record = read_record(tmp_path / "events" / "attempt-0001.node-0")
     assert (done.returncode == 0) is (words is None), done.stderr
-    assert found.get("check") == words
-    assert found.get("name") == ("n0" if words else None)
+    assert record.get("check") == words
+    assert record.get("name") == ("n0" if words else None)
     if words:
         assert f"node check failed: {words}" in done.stderr
 

@@ -116,8 +116,8 @@ def test_a_preemption_during_the_setup(tmp_path: Path, setup: str, tree: bool) -
     job.wait_for("staging")
     time.sleep(0.3)
     job.end("DUE TO PREEMPTION ", tree=tree)
-    found = job.record()
-    assert (found.get("cause"), found.get("started")) == ("preemption", "no"), job.story()
+    record = job.record()
+    assert (record.get("cause"), record.get("started")) == ("preemption", "no"), job.story()
     assert "--dependency=afterany:7" in (tmp_path / "submitted").read_text()
     assert len((tmp_path / "submitted").read_text().splitlines()) == 1
     assert not (tmp_path / "srun").exists()
@@ -152,22 +152,22 @@ def test_an_end_during_the_setup_has_its_cause(
     job = Job(tmp_path, WAITS["command"], mode)
     job.wait_for("staging")
     job.end(words, tree=True)
-    found = job.record()
-    assert (found.get("cause"), found.get("next")) == (cause, comes), job.story()
+    record = job.record()
+    assert (record.get("cause"), record.get("next")) == (cause, comes), job.story()
     assert [name for name in ("requeued", "submitted") if (tmp_path / name).exists()] == requests
 
 
 @pytest.mark.parametrize(("setup", "reason"), [
-    ("false", "exit code 1 from environment.setup: false"),
-    ("exit 5", "the script exited with code 5 before the launch; check environment.setup for an exit or a syntax error"),
+    ("false", "exit code 1 from environment.setup: false; append || : to the line to ignore it"),
+    ("exit 5", "exit code 5 from environment.setup: exit 5; append || : to the line to ignore it"),
 ])  # fmt: skip
 def test_a_failed_setup_is_distinguished_from_an_end_by_slurm(
     tmp_path: Path, setup: str, reason: str
 ) -> None:
     """Without Slurm's line it is the user's to fix, also if the setup exits the script."""
     job = Job(tmp_path, setup)
-    found = job.record()
-    assert (found.get("cause"), found.get("next"), found.get("reason")) == (
+    record = job.record()
+    assert (record.get("cause"), record.get("next"), record.get("reason")) == (
         "failed-start",
         "end",
         reason,

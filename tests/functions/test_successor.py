@@ -175,9 +175,9 @@ def test_the_successor_of_an_expedited_job_is_expedited(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("shown", "code", "requests"), [
-    ("ExpeditedRequeue=Yes", 3, ["scontrol show job 7", "scontrol update JobId=7 Requeue=0"]),
+    ("ExpeditedRequeue=Yes", 3, ["scontrol show job 7", "scontrol update JobId=7 Requeue=0", "scontrol show config"]),
     ("ExpeditedRequeue=Yes", 0, []),
-    ("Requeue=1", 3, ["scontrol show job 7"]),
+    ("Requeue=1", 3, ["scontrol show job 7", "scontrol show config"]),
 ])  # fmt: skip
 def test_an_expedited_job_that_gave_up_is_not_held(tmp_path: Path, shown, code, requests):
     """Slurm would hold it in the queue, unless it may no longer be requeued."""

@@ -78,7 +78,7 @@ def test_other_forms_of_a_list(gres, count):
     "gres: 'gpu:'", "gres: 'gpu:3090:'", "gres: 'gpu:a:b:c'", "gres: 'gpu:2k'", "gres: 'tmp:1,gpu:x:y'", "gres: 'gpu:a b:1'",
     "tres-per-task: 'gres/gpu:a:b:c'", "additional_parameters: {tres-per-node: 'gres/gpu:a:b:c'}",
 ])  # fmt: skip
-def test_what_is_not_understood_is_an_error(options):
+def test_unknown_syntax_is_an_error(options):
     """The error has the place and the accepted forms; the run never becomes a CPU run."""
     assert "is not a GPU request such as gpu:4 or gpu:a100:4" in refusal(options)
 
@@ -92,7 +92,7 @@ def test_what_is_not_understood_is_an_error(options):
     ("gpus: 'a100:0'", "must be at least 1, got 0"),
     ("gpus-per-socket: some", "slurm.gpus-per-socket: 'some' is not a number of GPUs"),
 ])  # fmt: skip
-def test_what_slurm_reads_differently(options, error):
+def test_gpu_requests_that_slurm_reads_differently(options, error):
     """To Slurm a type without a count is a count; a site's own resource gives no GPU."""
     assert error in refusal(options)
 

@@ -100,9 +100,9 @@ ANYWHERE = (
     "environment.variables.VALUE",
 )
 SHOW = """
-say() { :; }
+clusterrun_step() { :; }; clusterrun_check() { :; }
 accelerate() { printf '%s\\0' "$@"; }
-set_up_environment
+apply_environment
 node_dir=.
 write_configs
 launch

@@ -72,7 +72,7 @@ def test_one_number_is_not_a_range(tmp_path: Path) -> None:
         ({"nodes": "2-"}, {}, "'2-' is not a number of nodes"),
     ],
 )
-def test_what_cannot_be_combined_with_a_range(
+def test_options_that_exclude_a_node_range(
     tmp_path: Path, slurm: dict[str, Any], accelerate: dict[str, Any], what: str
 ) -> None:
     """Invalid combinations are reported before submission."""

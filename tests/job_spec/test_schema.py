@@ -134,7 +134,7 @@ name: a b
 
 
 @pytest.mark.parametrize("text", GOOD.strip().splitlines())
-def test_what_the_loader_accepts_is_accepted(tmp_path, text):
+def test_the_schema_accepts_what_the_loader_accepts(tmp_path, text):
     """Both spellings of a key and every shape of a value are accepted."""
     spec = f"script: train.py\n{text}\n"
     assert loads(spec, tmp_path)
@@ -142,7 +142,7 @@ def test_what_the_loader_accepts_is_accepted(tmp_path, text):
 
 
 @pytest.mark.parametrize("text", WRONG.strip().splitlines())
-def test_what_the_loader_refuses_for_its_form_is_refused(tmp_path, text):
+def test_the_schema_refuses_invalid_forms(tmp_path, text):
     """The editor marks unknown keys, wrong values and wrong shapes."""
     spec = f"script: train.py\n{text}\n"
     assert not loads(spec, tmp_path)
@@ -169,7 +169,7 @@ VALUES = st.one_of(
 
 
 @given(place=st.sampled_from(KEYS), value=VALUES)
-def test_what_the_schema_refuses_the_loader_refuses(
+def test_the_loader_refuses_what_the_schema_refuses(
     tmp_path_factory: Any, place: tuple[str, str], value: object
 ) -> None:
     """The editor never marks a spec that would run."""

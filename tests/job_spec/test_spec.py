@@ -159,7 +159,7 @@ def test_arguments_as_a_list_are_passed_on_word_by_word():
     assert load("args: [train, --lr, 3e-4, '']").args == ["train", "--lr", "3e-4", ""]
 
 
-def test_what_runs_may_be_a_module_or_a_command():
+def test_a_run_may_be_a_module_or_a_command():
     """A module or a command is accepted in place of a script; a command keeps its lines."""
     Path("job.yaml").write_text("module: pkg.train\n")
     assert load_spec("job.yaml").spec.module == "pkg.train"

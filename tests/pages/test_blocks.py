@@ -61,8 +61,8 @@ def test_a_yaml_block_is_valid(block: Block, desk: Path) -> None:
 def commands(text: str) -> Iterator[str]:
     """Every call of clusterrun in shell text, up to the end of its words."""
     text = re.sub(r"\\\n\s*|#.*", " ", re.sub(r"\$\(git [^)]*\)", "X", text))
-    for found in re.finditer(r"(?:^|[\s(])clusterrun ([^|;&>)\n]*)", text, re.MULTILINE):
-        yield found[1]
+    for match in re.finditer(r"(?:^|[\s(])clusterrun ([^|;&>)\n]*)", text, re.MULTILINE):
+        yield match[1]
 
 
 def calls() -> Iterator[tuple[str, str]]:
@@ -178,7 +178,7 @@ def test_a_variable_that_is_named_exists(variable: str) -> None:
 
 
 @pytest.mark.parametrize("block", list(all_blocks("console")), ids=lambda block: block.place)
-def test_a_terminal_is_run_recorded_or_says_why_not(block: Block) -> None:
+def test_a_terminal_is_run_or_recorded_or_has_a_reason(block: Block) -> None:
     """A block without a marker is run by test_outputs.py; the others name their recording or the reason."""
     assert block.typed(), f"{block.place}: no line begins with `$ `; use ```text"
     assert block.marker in ("", "not run", "recorded")

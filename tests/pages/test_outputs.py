@@ -65,7 +65,7 @@ def normalised(text: str, desk: Path) -> str:
 
 
 @pytest.mark.parametrize("block", TYPED, ids=lambda block: block.place)
-def test_a_terminal_shows_what_the_page_says(block: Block, desk: Path) -> None:
+def test_a_terminal_matches_the_page(block: Block, desk: Path) -> None:
     """The specs of the page are there under their names; each line is typed, in order."""
     for one in blocks(block.page):
         if one.language == "yaml":

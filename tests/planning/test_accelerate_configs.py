@@ -156,13 +156,13 @@ def test_a_shape_of_config(folder, monkeypatch, name):
     assert one.problems == ()
     launch, nodes = one.launch, make_plan(one).nodes
     assert launch.config == Path("my.yaml").read_text()
-    found = taken(launch, folder, nodes=nodes, processes=shape.world)
-    assert (found.launcher, found.args.num_processes, found.args.num_machines) == (
+    workers = taken(launch, folder, nodes=nodes, processes=shape.world)
+    assert (workers.launcher, workers.args.num_processes, workers.args.num_machines) == (
         shape.launcher,
         shape.world,
         nodes,
     )
-    got = {**found.environment, **launch.variables}
+    got = {**workers.environment, **launch.variables}
     expected = {
         key: value.replace("{folder}", str(folder)) for key, value in shape.environment.items()
     }
@@ -172,21 +172,21 @@ def test_a_shape_of_config(folder, monkeypatch, name):
     )
     assert "CUDA_VISIBLE_DEVICES" not in got
     if shape.launcher == "torchrun" and nodes > 1:
-        assert (found.args.rdzv_backend, found.args.node_rank) == ("static", 1)
+        assert (workers.args.rdzv_backend, workers.args.node_rank) == ("static", 1)
     assert [note for note in one.notes if "unchanged" in note] == [
         f"my.yaml is used unchanged, except {shape.overridden}"
     ]
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
-def test_what_accelerate_config_writes_by_default(folder, precision):
+def test_the_default_output_of_accelerate_config(folder, precision):
     """`accelerate config default` without GPUs gives one CPU process; requested GPUs give a note."""
     write_basic_config(mixed_precision=precision, save_location="my.yaml")
     one = prepared("{cpus-per-task: 4}")
     assert one.problems == ()
-    found = taken(one.launch, folder)
-    assert (found.launcher, found.environment["ACCELERATE_USE_CPU"]) == ("one process", "True")
-    assert found.environment["ACCELERATE_MIXED_PRECISION"] == precision
+    workers = taken(one.launch, folder)
+    assert (workers.launcher, workers.environment["ACCELERATE_USE_CPU"]) == ("one process", "True")
+    assert workers.environment["ACCELERATE_MIXED_PRECISION"] == precision
     note = ": use_cpu: the job requests GPUs, but this config trains on CPUs"
     assert prepared("{gpus: 1}").notes[-1].endswith(note)
     alone = "NO starts independent processes, each with world size 1"
@@ -214,11 +214,11 @@ def test_a_config_with_a_tag_is_still_checked():
 
 def test_the_stored_keys_are_those_of_accelerate():
     """The stored list is that of the installed accelerate's source; 1.14 knew fewer keys."""
-    found = installed.read_accelerate_keys(None)
-    assert found.config == CONFIG == set(ClusterConfig.__dataclass_fields__)
-    later = FLAGS - found.flags
+    keys = installed.read_accelerate_keys(None)
+    assert keys.config == CONFIG == set(ClusterConfig.__dataclass_fields__)
+    later = FLAGS - keys.flags
     assert all(
-        found.of_section(name) == AccelerateKeys(flags=FLAGS - later).of_section(name)
+        keys.of_section(name) == AccelerateKeys(flags=FLAGS - later).of_section(name)
         for name in installed_sections()
     )
     assert not later or release_of("accelerate") < (1, 15)

@@ -33,25 +33,25 @@ def explained(desk: Desk, *words: str) -> dict[str, tuple[object, str, str]]:
 
 def test_each_layer_is_named(desk):
     """Default, shell, profile and spec have their lines, `--set` its key; the highest layer wins."""
-    found = explained(
+    explanation = explained(
         desk, "--profile", "site.yaml", "--set", "slurm.nodes=2", "--set", "args.lr=1"
     )
-    assert found["slurm.partition"] == ("gpu", "profile", "site.yaml:3")
-    assert found["slurm.time"] == ("12:00:00", "spec", "job.yaml:4")
-    assert found["slurm.gpus-per-node"] == ("4", "spec", "job.yaml:5")
-    assert found["slurm.nodes"] == ("2", "--set", "slurm.nodes")
-    assert found["args.lr"] == ("1", "--set", "args.lr")
-    assert found["environment.venv"] == (f"{desk.folder}/venv", "shell", "")
-    assert found["environment.variables.A"] == ("1", "profile", "site.yaml:5")
-    assert found["checkpoint.every"] == ("10min", "default", "")
-    assert found["name"] == ("job", "default", "")
-    assert found["run_root"] == ("/scratch", "profile", "site.yaml:1")
+    assert explanation["slurm.partition"] == ("gpu", "profile", "site.yaml:3")
+    assert explanation["slurm.time"] == ("12:00:00", "spec", "job.yaml:4")
+    assert explanation["slurm.gpus-per-node"] == ("4", "spec", "job.yaml:5")
+    assert explanation["slurm.nodes"] == ("2", "--set", "slurm.nodes")
+    assert explanation["args.lr"] == ("1", "--set", "args.lr")
+    assert explanation["environment.venv"] == (f"{desk.folder}/venv", "shell", "")
+    assert explanation["environment.variables.A"] == ("1", "profile", "site.yaml:5")
+    assert explanation["checkpoint.every"] == ("10min", "default", "")
+    assert explanation["name"] == ("job", "default", "")
+    assert explanation["run_root"] == ("/scratch", "profile", "site.yaml:1")
 
 
 def test_without_a_profile(desk):
-    found = explained(desk)
-    assert found["run_root"] == (f"{desk.folder}/runs", "default", "")
-    assert {layer for _, layer, _ in found.values()} == {"default", "shell", "spec"}
+    explanation = explained(desk)
+    assert explanation["run_root"] == (f"{desk.folder}/runs", "default", "")
+    assert {layer for _, layer, _ in explanation.values()} == {"default", "shell", "spec"}
 
 
 def test_the_table_is_for_people(desk):

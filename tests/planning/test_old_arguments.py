@@ -89,7 +89,7 @@ SOURCES = [
 
 
 @pytest.mark.parametrize(("source", "expected"), SOURCES)
-def test_what_the_script_shows(source, expected):
+def test_old_forms_in_the_script_are_noted(source, expected):
     """Old forms in the script are notes at their line; a script with syntax errors is skipped."""
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate:\n  deepspeed_config: {zero_stage: 3, zero3_save_16bit_model: true}\n"
     line = 3 if "save_state" in source else 2

@@ -211,11 +211,11 @@ checkpoint: {path: "{run_dir}/it's/{run_dir}-*", signal: SIGTERM}
 """
 
 
-def test_a_task_of_an_array_is_a_run_of_its_own(folder):
+def test_a_task_of_an_array_is_a_separate_run(folder):
     """Each task has its own id and folder below the array's; Slurm's log has array and task id."""
     assert settings_of(script_of(ARRAY)) == [
-        "share='' processes_per_node='' checkpoint_path='' checkpoint='' stop_signal='' skip_node_check='' shrink_to='' "
-        "shrink_after='' exclude='' secrets=''  # a login profile may have set them",
+        "share='' processes_per_node='' checkpoint_path='' checkpoint='' stop_signal='' reads_stop_file='' skip_node_check='' shrink_to='' "
+        "shrink_after='' exclude='' secrets='' FUNCNEST=''  # a login profile may have set them",
         "work_dir=$SLURM_SUBMIT_DIR",
         "run_id=job-${CLUSTERRUN_FIRST_JOB:-$SLURM_ARRAY_JOB_ID}",
         "run_dir=$work_dir/runs/$run_id",
@@ -232,7 +232,7 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
         "requeue_on='preemption time-limit node-failure crash hang'",
         "requeue_by=auto",
         "max_crashes=3",
-        "settings=(format=2 version=golden nodes=1 min_nodes=1 processes_per_node=1 num_processes=1 max_crashes=3)  # recorded for readers",
+        "settings=(format=2 version=golden nodes=1 min_nodes=1 processes_per_node=1 num_processes=1 max_crashes=3 handles_stop=1)  # recorded for readers",
     ]
     plan = planned(load_spec("job.yaml").spec, identity=RUN)
     assert settings_of(render(plan))[2:4] == [

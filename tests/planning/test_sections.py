@@ -63,7 +63,7 @@ def section(name: str) -> BashText:
 
 KNOWN = set().union(
     *(section(name).defined for name in SECTIONS),
-    {"set_up_environment", "launch", "write_configs", "node_check", "main"},
+    {"apply_environment", "launch", "write_configs", "node_check", "main"},
 )
 SETTINGS = set(
     re.findall(r"^(\w+)=", (FUNCTIONS.parent / "_settings.j2").read_text(), re.MULTILINE)
@@ -106,7 +106,7 @@ def test_a_function_declares_the_variables_of_its_caller_that_it_sets(file: Path
     assert text.count("# sets: ") == len(declared)
 
 
-def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> None:
+def test_every_combination_of_options_defines_the_functions_it_calls(tmp_path: Path) -> None:
     """For every spec, sections call only functions that the script has."""
     sets = set[tuple[str, ...]]()
     for choice in ALL:
@@ -116,13 +116,15 @@ def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> N
     for needed in sets:
         absent = [f"{WITHOUT}/{name}" for name in SECTIONS if name not in needed]
         own = BashText(
-            {"": set()}, dict.fromkeys(("set_up_environment", "launch", "write_configs"), "")
+            {"": set()}, dict.fromkeys(("apply_environment", "launch", "write_configs"), "")
         )
         assert undefined([own, *map(section, [*needed, *absent])]) == set(), needed
 
 
 @pytest.mark.parametrize("choice", RENDERED)
-def test_a_rendered_script_defines_what_it_calls(choice: tuple[int, ...], tmp_path: Path) -> None:
+def test_a_rendered_script_defines_the_functions_it_calls(
+    choice: tuple[int, ...], tmp_path: Path
+) -> None:
     """bash parses the whole script; each node gets the functions that its task may call."""
     text = render(plan(choice, tmp_path))
     read = read_bash(text)

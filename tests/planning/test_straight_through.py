@@ -141,11 +141,11 @@ def test_each_step_is_taken_once(desk: Desk, command: str, expected: tuple[int, 
         name = run.run_id
     if "--local" in options:
         environment = {"PATH": f"{sys.prefix}/bin:/usr/bin:/bin"}
-    found = counts_of(desk, verb, name, *options, **environment)
-    assert found == dict(zip(NAMES, expected, strict=True))
+    counts = counts_of(desk, verb, name, *options, **environment)
+    assert counts == dict(zip(NAMES, expected, strict=True))
 
 
-def test_what_is_passed_on_is_immutable() -> None:
+def test_values_passed_on_are_immutable() -> None:
     """From the request to the status all values are immutable, and a prepared run has no effects."""
     kinds = (Request, Loaded, Prepared, Launch, Identity, LaunchPlan, RunRef, RunStatus)
     assert [kind.__name__ for kind in kinds if not kind.__dataclass_params__.frozen] == []

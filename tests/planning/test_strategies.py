@@ -64,11 +64,11 @@ def test_a_job_spec_is_valid_and_short(name):
 @pytest.mark.parametrize("name", [path.stem for path in SPECS])
 def test_accelerate_accepts_every_job_spec(name, tmp_path):
     """Config and command of each spec pass accelerate's own checks, with the intended processes."""
-    found = launched(name, tmp_path, *without_fp8(name))
-    assert found.launcher == "torchrun"
-    machines = found.args.num_machines
-    assert found.args.num_processes % machines == 0
-    assert int(found.args.nproc_per_node) * machines == found.args.num_processes
+    workers = launched(name, tmp_path, *without_fp8(name))
+    assert workers.launcher == "torchrun"
+    machines = workers.args.num_machines
+    assert workers.args.num_processes % machines == 0
+    assert int(workers.args.nproc_per_node) * machines == workers.args.num_processes
 
 
 ZERO = {
@@ -110,8 +110,10 @@ def test_the_folder_of_nvme_reaches_the_workers(tmp_path):
     )
     variables = one.launch.variables
     assert variables["ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_NVME_PATH"] == "/other disk"
-    found = taken(one.launch, tmp_path, processes=4)
-    config = Taken(found.args, {**found.environment, **variables}, "").deepspeed().deepspeed_config
+    workers = taken(one.launch, tmp_path, processes=4)
+    config = (
+        Taken(workers.args, {**workers.environment, **variables}, "").deepspeed().deepspeed_config
+    )
     assert config["zero_optimization"]["offload_optimizer"]["nvme_path"] == "/local/scratch"
     assert config["zero_optimization"]["offload_param"]["nvme_path"] == "/other disk"
 
@@ -196,10 +198,14 @@ def test_accelerate_accepts_every_config(path, tmp_path, monkeypatch):
     assert one.problems == ()
     launch = one.launch
     assert launch.config == path.read_text()
-    found = taken(launch, tmp_path, nodes=2, processes=8)
-    assert (found.launcher, found.args.num_processes, found.args.machine_rank) == ("torchrun", 8, 1)
+    workers = taken(launch, tmp_path, nodes=2, processes=8)
+    assert (workers.launcher, workers.args.num_processes, workers.args.machine_rank) == (
+        "torchrun",
+        8,
+        1,
+    )
     if "zero" in path.stem:
-        assert f"zero{found.deepspeed().zero_stage}" in path.stem
+        assert f"zero{workers.deepspeed().zero_stage}" in path.stem
 
 
 def test_the_script_contains_the_json():

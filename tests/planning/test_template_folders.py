@@ -34,17 +34,17 @@ def test_a_folder_of_other_templates_does_not_count(place: Path) -> None:
 def test_a_template_of_the_user_is_used_and_named(place: Path) -> None:
     """`validate` and `submit` print which templates are used."""
     (place / "templates" / "_launch.j2").write_text("  echo mine\n")
-    found = find_template_folders("job.yaml", ())
-    assert found.folders == (place / "templates",)
-    assert found.notes == (f"templates of {place / 'templates'} are used: _launch.j2",)
-    assert found.problems == ()
+    template_folders = find_template_folders("job.yaml", ())
+    assert template_folders.folders == (place / "templates",)
+    assert template_folders.notes == (f"templates of {place / 'templates'} are used: _launch.j2",)
+    assert template_folders.problems == ()
     prepared = prepare(Request("job.yaml", environment={"HOME": str(place)}))
-    assert found.notes[0] in prepared.notes
+    assert template_folders.notes[0] in prepared.notes
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
 @pytest.mark.parametrize("which", ["templates", "templates/_launch.j2", "templates/more/a.j2"])
-def test_a_template_of_somebody_else_is_refused(place: Path, which: str) -> None:
+def test_a_template_of_another_user_is_refused(place: Path, which: str) -> None:
     """In a shared folder anybody could add templates next to a spec, which would run as its user."""
     (place / "templates" / "more").mkdir()
     (place / "templates" / "more" / "a.j2").touch()
@@ -70,10 +70,14 @@ def test_a_template_that_everybody_can_change_is_refused(place: Path) -> None:
     )
 
 
-def test_an_option_names_what_is_trusted(place: Path) -> None:
+def test_a_template_folder_named_by_an_option_is_trusted(place: Path) -> None:
     """`--templates` is the user's decision: no refusal, and no note."""
     template = place / "templates" / "base.sbatch.j2"
     template.touch()
     template.chmod(0o666)
-    found = find_template_folders("job.yaml", (str(place / "templates"),))
-    assert (found.folders, found.notes, found.problems) == ((place / "templates",), (), ())
+    template_folders = find_template_folders("job.yaml", (str(place / "templates"),))
+    assert (template_folders.folders, template_folders.notes, template_folders.problems) == (
+        (place / "templates",),
+        (),
+        (),
+    )

@@ -47,19 +47,19 @@ def test_losses_are_compared(
     """Relative to the reference's losses; a difference before the stop shows that the training
     cannot be repeated.
     """
-    found = compare_losses(steps(before), steps(after), steps(dict(REFERENCE)), TOLERANCE)
-    assert (found.same, found.diverged_at_step) == (same, differ_from)
+    comparison = compare_losses(steps(before), steps(after), steps(dict(REFERENCE)), TOLERANCE)
+    assert (comparison.same, comparison.diverged_at_step) == (same, differ_from)
 
 
 def test_mean_losses_over_different_steps_are_not_compared() -> None:
     """A Trainer's first mean after a resume covers fewer steps than the reference's."""
-    found = compare_losses(
+    comparison = compare_losses(
         [],
         [SeenStep(20, 15, 9.0, 0.0), SeenStep(30, 20, 2.0, 0.0)],
         steps({20: 1.0, 30: 2.0}, 10),
         TOLERANCE,
     )
-    assert (found.compared_after, found.first_step, found.same) == (1, 30, True)
+    assert (comparison.compared_after, comparison.first_step, comparison.same) == (1, 30, True)
 
 
 def saved(step: int, attempt: int, model: str = "aa", **others: str) -> SeenCheckpoint:
@@ -91,9 +91,9 @@ def test_weights_are_compared(
     before: list[SeenCheckpoint], after: list[SeenCheckpoint], same: bool | None
 ) -> None:
     """By the checksums in a checkpoint's manifest; no tensor is loaded."""
-    found = compare_weights(before, after, [saved(10, 1), saved(20, 1)])
-    assert found is not None
-    assert (found.same, found.step) == (same, 20)
+    comparison = compare_weights(before, after, [saved(10, 1), saved(20, 1)])
+    assert comparison is not None
+    assert (comparison.same, comparison.step) == (same, 20)
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_files_of_weights_are_known(name: str) -> None:
         for crc in ("aa", "bb")
     )
     reference = [SeenCheckpoint(Path("step"), 1, 20, 0.0, one)]
-    found = compare_weights([], [SeenCheckpoint(Path("step"), 2, 20, 0.0, other)], reference)
-    assert found is not None
-    assert (found.differing_weight_files, found.differing_other_files) == (
+    comparison = compare_weights([], [SeenCheckpoint(Path("step"), 2, 20, 0.0, other)], reference)
+    assert comparison is not None
+    assert (comparison.differing_weight_files, comparison.differing_other_files) == (
         (name,),
         ("optimizer.bin",),
     )
@@ -122,14 +122,14 @@ def test_weights_decide_if_no_losses_are_recorded() -> None:
     rounding.
     """
     weights = compare_weights([saved(10, 1)], [saved(20, 2, "bb")], [saved(10, 1), saved(20, 1)])
-    found = Rehearsal("job", losses=compare_losses([], [], [], TOLERANCE), weights=weights)
-    judge_training(found)
-    assert "the weights at step 20 differ from the reference" in found.reasons[0]
+    comparison = Rehearsal("job", losses=compare_losses([], [], [], TOLERANCE), weights=weights)
+    judge_training(comparison)
+    assert "the weights at step 20 differ from the reference" in comparison.reasons[0]
     close = compare_losses(
         steps(dict(EARLY)), steps({16: 10 / 16 * (1 + 1e-6)}), steps(dict(REFERENCE)), TOLERANCE
     )
-    found = Rehearsal("job", losses=close, weights=weights)
-    judge_training(found)
-    assert found.reasons == []
-    assert "although the losses agree" in found.notes[0]
-    assert "within 1.0e-06" in format_outcome(found)
+    comparison = Rehearsal("job", losses=close, weights=weights)
+    judge_training(comparison)
+    assert comparison.reasons == []
+    assert "although the losses agree" in comparison.notes[0]
+    assert "within 1.0e-06" in format_outcome(comparison)

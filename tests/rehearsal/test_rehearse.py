@@ -48,10 +48,10 @@ def ended(outcomes: dict[str, Future[Rehearsal]], how: str) -> Rehearsal:
     return outcomes[how].result(300)
 
 
-def checkpoints(found: Rehearsal) -> list[Path]:
+def checkpoints(rehearsal: Rehearsal) -> list[Path]:
     return [
         path
-        for folder in (found.folder, found.reference_folder)
+        for folder in (rehearsal.folder, rehearsal.reference_folder)
         for path in Path(folder).glob("checkpoints/*")
     ]
 
@@ -61,59 +61,61 @@ def test_a_job_that_survives(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """It resumes after its last save, trains like the reference, and leaves everything but its
     checkpoints.
     """
-    found = ended(outcomes, "survives")
-    assert (found.outcome, found.reasons) == (SURVIVED, [])
-    assert found.stopped_at_step == found.saved_step == found.resumed_from_step
-    assert found.stopped_at_step is not None
-    assert found.stopped_at_step >= 15
-    assert found.first_step_after == found.stopped_at_step + 1
-    assert found.losses is not None
-    assert found.weights is not None
-    assert (found.losses.largest_difference, found.losses.first_step) == (
+    rehearsal = ended(outcomes, "survives")
+    assert (rehearsal.outcome, rehearsal.reasons) == (SURVIVED, [])
+    assert rehearsal.stopped_at_step == rehearsal.saved_step == rehearsal.resumed_from_step
+    assert rehearsal.stopped_at_step is not None
+    assert rehearsal.stopped_at_step >= 15
+    assert rehearsal.first_step_after == rehearsal.stopped_at_step + 1
+    assert rehearsal.losses is not None
+    assert rehearsal.weights is not None
+    assert (rehearsal.losses.largest_difference, rehearsal.losses.first_step) == (
         0.0,
-        found.first_step_after,
+        rehearsal.first_step_after,
     )
-    assert (found.weights.same, found.weights.step % 10) == (True, 0)
-    assert [phase.name for phase in found.phases] == [
+    assert (rehearsal.weights.same, rehearsal.weights.step % 10) == (True, 0)
+    assert [phase.name for phase in rehearsal.phases] == [
         "submitted to started", "started to first step", "first step to TERM", "TERM to saved", "TERM to exit",
         "exit to restarted", "restarted to first step",
     ]  # fmt: skip
-    assert checkpoints(found) == []
-    assert RunPaths(Path(found.folder)).log("0002").exists()
+    assert checkpoints(rehearsal) == []
+    assert RunPaths(Path(rehearsal.folder)).log("0002").exists()
 
 
 @pytest.mark.extended
 def test_a_script_that_ignores_its_checkpoint(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """A script that restarts from step 0 does not survive; its checkpoints stay for inspection."""
-    found = ended(outcomes, "ignores-it")
-    assert found.outcome == NOT_SURVIVED
-    assert found.reasons == [f"restarted from step 0, although step {found.saved_step} was saved"]
+    rehearsal = ended(outcomes, "ignores-it")
+    assert rehearsal.outcome == NOT_SURVIVED
+    assert rehearsal.reasons == [
+        f"restarted from step 0, although step {rehearsal.saved_step} was saved"
+    ]
     assert (
-        found.reference_run_id == ""
-        or not RunPaths(Path(found.reference_folder)).trainer("0001").exists()
+        rehearsal.reference_run_id == ""
+        or not RunPaths(Path(rehearsal.reference_folder)).trainer("0001").exists()
     )
-    assert checkpoints(found)
+    assert checkpoints(rehearsal)
 
 
 @pytest.mark.extended
 def test_a_script_that_counts_from_1_again(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """A script that loads its checkpoint, and then does step 1, does not survive."""
-    found = ended(outcomes, "counts-from-1")
-    assert found.outcome == NOT_SURVIVED
-    what = f"loaded the checkpoint of step {found.saved_step}, but the next step was 1"
-    assert found.reasons == [f"{what}: the script does not count from its checkpoint"]
+    rehearsal = ended(outcomes, "counts-from-1")
+    assert rehearsal.outcome == NOT_SURVIVED
+    what = f"loaded the checkpoint of step {rehearsal.saved_step}, but the next step was 1"
+    assert rehearsal.reasons == [f"{what}: the script does not count from its checkpoint"]
 
 
 @pytest.mark.extended
 def test_a_script_that_crashes_when_it_resumes(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """The reason has the failing rank's error, and where its log is."""
-    found = ended(outcomes, "crashes")
-    assert found.outcome == NOT_SURVIVED
+    rehearsal = ended(outcomes, "crashes")
+    assert rehearsal.outcome == NOT_SURVIVED
     assert (
         "crashed with exit code 1\n  ValueError: the checkpoint is of another model\n"
-        in found.reasons[0]
+        in rehearsal.reasons[0]
     )
-    assert "attempt-0002.log" in found.reasons[0]
+    assert "attempt-0002.log" in rehearsal.reasons[0]
 
 
 @pytest.mark.extended
@@ -121,33 +123,34 @@ def test_a_script_that_forgets_some_state(outcomes: dict[str, Future[Rehearsal]]
     """At the right step, but with other losses: the reason has the first step, the difference, and
     the usual causes.
     """
-    found = ended(outcomes, "forgets-its-state")
-    assert found.outcome == NOT_SURVIVED
+    rehearsal = ended(outcomes, "forgets-its-state")
+    assert rehearsal.outcome == NOT_SURVIVED
     assert (
-        f"the losses differ from step {found.first_step_after} on, by up to 0." in found.reasons[0]
+        f"the losses differ from step {rehearsal.first_step_after} on, by up to 0."
+        in rehearsal.reasons[0]
     )
-    assert "before the stop they are identical" in found.reasons[0]
-    assert "random numbers (dropout)" in found.reasons[0]
+    assert "before the stop they are identical" in rehearsal.reasons[0]
+    assert "random numbers (dropout)" in rehearsal.reasons[0]
 
 
 @pytest.mark.extended
 def test_a_training_that_is_not_deterministic(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """If the runs already differ before the stop, losses prove nothing about the resume."""
-    found = ended(outcomes, "unseeded")
-    assert found.outcome == SURVIVED
-    assert any("the two runs already differ before the stop" in note for note in found.notes)
-    assert "only the step at which the run resumed was verified" in found.notes
+    rehearsal = ended(outcomes, "unseeded")
+    assert rehearsal.outcome == SURVIVED
+    assert any("the two runs already differ before the stop" in note for note in rehearsal.notes)
+    assert "only the step at which the run resumed was verified" in rehearsal.notes
 
 
 @pytest.mark.extended
 def test_a_script_that_saves_nothing(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """It is reported as soon as the run has exited, and no reference is trained."""
-    found = ended(outcomes, "saves-nothing")
-    assert (found.outcome, found.reasons) == (
+    rehearsal = ended(outcomes, "saves-nothing")
+    assert (rehearsal.outcome, rehearsal.reasons) == (
         NOT_SURVIVED,
         ["it saved no checkpoint when it was asked to stop"],
     )
-    assert found.reference_run_id == ""
+    assert rehearsal.reference_run_id == ""
 
 
 @pytest.mark.extended
@@ -156,8 +159,8 @@ def test_nothing_is_left_running(outcomes: dict[str, Future[Rehearsal]]) -> None
     marks = {
         f"run_dir={folder}".encode()
         for how in WAYS
-        for found in [ended(outcomes, how)]
-        for folder in (found.folder, found.reference_folder)
+        for rehearsal in [ended(outcomes, how)]
+        for folder in (rehearsal.folder, rehearsal.reference_folder)
         if folder
     }
     living = [entry for entry in Path("/proc").glob("[0-9]*") if marks & environ(entry)]
@@ -181,23 +184,23 @@ def test_a_script_without_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "venv" / "bin" / "activate").write_text("accelerate() { sleep 100; }\n")
     what = request(tmp_path, "silent", script="train.py", environment={"venv": str(tmp_path / "venv")},
                    accelerate={"num_processes": 1})  # fmt: skip
-    found = rehearse(what, local=True, timeout=120)
-    assert found.outcome == NOT_SURVIVED
+    rehearsal = rehearse(what, local=True, timeout=120)
+    assert rehearsal.outcome == NOT_SURVIVED
     assert (
         "the script does not use clusterrun.training, and checkpoint.path is not set"
-        in found.reasons[-1]
+        in rehearsal.reasons[-1]
     )
 
 
 def test_a_rehearsal_that_times_out(tmp_path: Path) -> None:
     """A timeout cancels the runs, reports what the rehearsal was waiting for, and proves nothing."""
     messages: list[str] = []
-    found = rehearse(
+    rehearsal = rehearse(
         counting(tmp_path, "survives"), steps=1000, local=True, timeout=3, tell=messages.append
     )
-    assert (found.outcome, found.survived) == (OUT_OF_TIME, False)
-    assert found.reasons[0].startswith("timed out after 3 s; still waiting for ")
-    assert messages[-1] == f"cancelled: {found.run_id}"
+    assert (rehearsal.outcome, rehearsal.survived) == (OUT_OF_TIME, False)
+    assert rehearsal.reasons[0].startswith("timed out after 3 s; still waiting for ")
+    assert messages[-1] == f"cancelled: {rehearsal.run_id}"
 
 
 @pytest.mark.parametrize(

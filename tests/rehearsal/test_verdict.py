@@ -23,23 +23,23 @@ def test_the_first_step_after_a_resume(
     saved_step: int, back: int, first: int | None, reason: str
 ) -> None:
     """It must follow the last saved step."""
-    found = Rehearsal(
+    rehearsal = Rehearsal(
         "job",
         stopped_at_step=15,
         saved_step=saved_step,
         resumed_from_step=back,
         first_step_after=first,
     )
-    judge_resume(found)
-    assert len(found.reasons) == bool(reason)
-    assert reason in "".join(found.reasons)
+    judge_resume(rehearsal)
+    assert len(rehearsal.reasons) == bool(reason)
+    assert reason in "".join(rehearsal.reasons)
 
 
 def test_lost_steps_are_noted() -> None:
     """A run that was killed before it could save resumes from an earlier step."""
-    found = Rehearsal(
+    rehearsal = Rehearsal(
         "job", stopped_at_step=18, saved_step=10, resumed_from_step=10, first_step_after=11
     )
-    judge_resume(found)
-    assert found.reasons == []
-    assert found.notes == ["lost 8 steps: stopped at step 18, but the last one saved is 10"]
+    judge_resume(rehearsal)
+    assert rehearsal.reasons == []
+    assert rehearsal.notes == ["lost 8 steps: stopped at step 18, but the last one saved is 10"]

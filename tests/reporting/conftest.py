@@ -20,5 +20,5 @@ def run(tmp_path_factory) -> RunPaths:
 
 
 @pytest.fixture(scope="session")
-def found(run) -> RunReport:
+def run_report(run) -> RunReport:
     return report(str(run.folder))

@@ -46,9 +46,9 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_and_loads_nothing(found):
+def test_the_page_is_complete_and_loads_nothing(run_report):
     """Every tag is closed, text from the spec stays text, and nothing is fetched."""
-    text = render_page(found)
+    text = render_page(run_report)
     tags = Tags(text)
     assert tags.open == []
     assert tags.loads == ["data:,"]
@@ -107,18 +107,25 @@ def test_times_of_an_axis():
     assert Scale(2, 2, 0, 10)(2) == 5
 
 
-def test_the_timeline_matches_the_split(found):
+def test_the_timeline_matches_the_split(run_report):
     """Its segments are as long as the times in the report."""
-    segments, numbers, ticks = lay_out_timeline(found.timeline, None, found.timeline[-1].ended_at)
+    segments, numbers, ticks = lay_out_timeline(
+        run_report.timeline, None, run_report.timeline[-1].ended_at
+    )
     wide = {
         kind: sum(part.width for part in segments if part.kind == kind)
-        for kind in vars(found.time_split)
+        for kind in vars(run_report.time_split)
     }
-    scale = 1140 / found.time_split.wall
-    assert wide["waiting"] == pytest.approx(found.time_split.waiting * scale, abs=2)
-    assert wide["startup"] == pytest.approx(found.time_split.startup * scale, abs=2)
+    scale = 1140 / run_report.time_split.wall
+    assert wide["waiting"] == pytest.approx(run_report.time_split.waiting * scale, abs=2)
+    assert wide["startup"] == pytest.approx(run_report.time_split.startup * scale, abs=2)
     assert wide["productive"] + wide["lost"] == pytest.approx(
-        (found.time_split.productive + found.time_split.lost + found.time_split.saving) * scale,
+        (
+            run_report.time_split.productive
+            + run_report.time_split.lost
+            + run_report.time_split.saving
+        )
+        * scale,
         abs=2,
     )
     assert [number.text for number in numbers] == ["1", "2", "3", "4"]

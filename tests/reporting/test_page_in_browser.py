@@ -44,10 +44,10 @@ def browser() -> str:
 @pytest.mark.parametrize(("scheme", "papers"), [
     (1, ["rgb(255, 255, 255)", "rgb(13, 17, 23)"]), (0, ["rgb(13, 17, 23)", "rgb(255, 255, 255)"]),
 ])  # fmt: skip
-def test_the_page_in_a_browser(browser, found, tmp_path, scheme, papers):
+def test_the_page_in_a_browser(browser, run_report, tmp_path, scheme, papers):
     """Dark follows the browser, the button switches; no error, no request, no code from the spec."""
     place = tmp_path / "page.html"
-    place.write_text(render_page(found).replace("</head>", f"{PROBE}</head>"))
+    place.write_text(render_page(run_report).replace("</head>", f"{PROBE}</head>"))
     words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,900",
              f"--blink-settings=preferredColorScheme={scheme}", "--virtual-time-budget=2000", "--enable-logging=stderr"]  # fmt: skip
     done = subprocess.run(
@@ -80,10 +80,10 @@ def test_the_page_in_a_browser(browser, found, tmp_path, scheme, papers):
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
 
 
-def test_the_page_on_paper(browser, found, tmp_path):
+def test_the_page_on_paper(browser, run_report, tmp_path):
     """It is black on white, on few sheets, and no heading is alone at the end of a page."""
     place, paper = tmp_path / "page.html", tmp_path / "page.pdf"
-    place.write_text(render_page(found).replace("<html", '<html data-theme="dark"', 1))
+    place.write_text(render_page(run_report).replace("<html", '<html data-theme="dark"', 1))
     words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--no-pdf-header-footer",
              f"--print-to-pdf={paper}"]  # fmt: skip
     subprocess.run([browser, *words, place.as_uri()], capture_output=True, timeout=120, check=True)

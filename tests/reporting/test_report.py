@@ -17,22 +17,24 @@ from clusterrun.run_folder.records import write_record
 from tests.reporting.conftest import BEGUN
 
 
-def test_the_numbers_of_a_run(found):
+def test_the_numbers_of_a_run(run_report):
     """The parts add up, and the hours are those of the run's machines."""
-    split = found.time_split
+    split = run_report.time_split
     assert split.wall == pytest.approx(1800 + 9000 + 2600 + 7000 + 900 + 1300 + 300 + 15000, abs=2)
     assert split.waiting == pytest.approx(
         1800 + 2600 + 900 + 300 + 60, abs=30
     )  # and the last minute of a silent end
     assert split.startup == pytest.approx(4 * 240, abs=4)
     assert 450 < split.lost < 2.2 * 520
-    assert split.saving == pytest.approx(sum(measure.saving for measure in found.measures))
-    assert found.gpu_hours.used == pytest.approx(16 * split.allocated / 3600)
-    assert found.gpu_hours.wasted == pytest.approx(16 * (split.allocated - split.productive) / 3600)
-    assert found.node_hours.used == pytest.approx(4 * split.allocated / 3600)
-    assert [one.steps_lost for one in found.attempts] == [0, 370, 150, 0]
-    assert found.samples_per_second == pytest.approx(250, abs=2)
-    values = found.as_dict()
+    assert split.saving == pytest.approx(sum(measure.saving for measure in run_report.measures))
+    assert run_report.gpu_hours.used == pytest.approx(16 * split.allocated / 3600)
+    assert run_report.gpu_hours.wasted == pytest.approx(
+        16 * (split.allocated - split.productive) / 3600
+    )
+    assert run_report.node_hours.used == pytest.approx(4 * split.allocated / 3600)
+    assert [one.steps_lost for one in run_report.attempts] == [0, 370, 150, 0]
+    assert run_report.samples_per_second == pytest.approx(250, abs=2)
+    values = run_report.as_dict()
     json.dumps(values)
     assert set(values) == {
         "status",
@@ -106,7 +108,7 @@ def test_an_array_has_no_report(tmp_path):
         report(str(paths.folder))
 
 
-def test_what_is_printed(run, capsys):
+def test_the_output_of_report(run, capsys):
     """The text shows where the time went; --json has the numbers; --html writes the page."""
     assert main(["report", str(run.folder)]) == 0
     shown = capsys.readouterr().out

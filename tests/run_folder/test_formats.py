@@ -176,7 +176,7 @@ def test_a_spec_of_0_1_0_is_valid_and_renders(tmp_path: Path, spec: Path) -> Non
     for name in ("examples", "configs"):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copy(spec, tmp_path / "job_specs")
-    found = prepare(
+    prepared = prepare(
         Request(
             str(tmp_path / "job_specs" / spec.name),
             profile="",
@@ -185,7 +185,7 @@ def test_a_spec_of_0_1_0_is_valid_and_renders(tmp_path: Path, spec: Path) -> Non
             own_python=False,
         )
     )
-    assert found.problems == ()
-    assert render(make_plan(found, Identity("a-1", tmp_path / "runs" / "a-1"))).endswith(
+    assert prepared.problems == ()
+    assert render(make_plan(prepared, Identity("a-1", tmp_path / "runs" / "a-1"))).endswith(
         '\nmain "$@"\n'
     )

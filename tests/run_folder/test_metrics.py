@@ -56,7 +56,7 @@ def test_the_last_line_is_the_newest_moment(paths):
     assert [point.step for point in read_metrics(paths, "0001").points] == [1, 11, 21, 25]
 
 
-def test_who_may_read_it(paths):
+def test_only_the_owner_may_read_metrics(paths):
     """The folder and the files are readable by their owner only, for any umask."""
     before = os.umask(0)
     try:
@@ -74,7 +74,7 @@ def test_who_may_read_it(paths):
     assert sorted(files[0].parent.iterdir()) == sorted(files)
 
 
-def test_what_a_full_disk_refused_is_written_with_the_next_line(paths, monkeypatch):
+def test_a_line_refused_by_a_full_disk_is_written_with_the_next(paths, monkeypatch):
     """A line that could not be written leaves no gap."""
     recorded = history(paths)
     recorded.add(line(1000, 1))
@@ -123,18 +123,18 @@ def test_the_history_of_a_training(paths):
     progress.update(32, 50, 0.25, 8)
     progress.begin(Activity.END)
     progress.write()
-    found = read_metrics(paths, "0001")
-    assert (found.saves, found.saving >= 0.1) == (2, True)
+    metrics = read_metrics(paths, "0001")
+    assert (metrics.saves, metrics.saving >= 0.1) == (2, True)
     assert (
         started - 0.01
-        <= found.first_step
-        <= found.points[0].time
-        <= found.points[-1].time
-        <= found.left + 0.01
+        <= metrics.first_step
+        <= metrics.points[0].time
+        <= metrics.points[-1].time
+        <= metrics.left + 0.01
     )
-    last = found.points[-1]
+    last = metrics.points[-1]
     assert (last.step, last.loss, last.learning_rate) == (32, 0.25, 3.2)
-    assert last.saving == pytest.approx(found.saving, abs=0.001)
+    assert last.saving == pytest.approx(metrics.saving, abs=0.001)
     assert read_record(paths.progress)["learning_rate"] == "3.2"
 
 

@@ -145,11 +145,11 @@ def test_a_teammate_can_read_and_stop_only(folder):
     run = submitted(f"{SPEC}share: group\n")
     run_script(run)
     for group, seen in ((os.getegid(), {"logs/attempt-0001.log": "-r", "stop": "wr"}), (54321, {})):
-        found = subprocess.run(
+        listing = subprocess.run(
             ["bash", "-c", 'cd "$1" || exit; find * -type f -writable -printf "%p w\\n"; find * -type f -readable -printf "%p r\\n"', "-", run],
             user=54322, group=group, extra_groups=[], text=True, capture_output=True, check=False,
         ).stdout.split()  # fmt: skip
-        files = zip(found[::2], found[1::2], strict=True)
+        files = zip(listing[::2], listing[1::2], strict=True)
         rights: dict[str, str] = {}
         for name, right in files:
             rights[name] = rights.get(name, "-" if right == "r" else "") + right
@@ -172,7 +172,7 @@ def test_a_run_root_that_the_group_cannot_enter_is_reported(folder):
     assert prepare(replace(request(f"{SPEC}share: group\n"), profile="site.yaml")).notes == ()
 
 
-def test_the_group_cannot_write_what_decisions_rest_on(folder):
+def test_the_group_cannot_write_the_files_that_decisions_depend_on(folder):
     """With Debian's umask of 002 a teammate could write a line of Slurm's into the job's own log."""
     run = submitted(f"{SPEC}share: group\n", umask=0o002)
     Path("slurm.out").touch()

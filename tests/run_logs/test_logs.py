@@ -82,7 +82,7 @@ def test_lines_that_match(desk, run):
         (("--attempt", "7"), 1, "has no attempt 7"),
     ],
 )
-def test_what_is_unavailable_is_reported_with_a_hint(desk, run, words, code, error):
+def test_unavailable_lines_are_reported_with_a_hint(desk, run, words, code, error):
     """The error goes to stderr with a hint, without a traceback."""
     done = desk.type("logs", "many", *words)
     assert (done.returncode, done.stdout) == (code, "")
@@ -102,7 +102,7 @@ def test_on_a_terminal_each_rank_has_its_colour(desk, run):
     """A label with rank and node precedes labelled lines only; a pipe gets none."""
     text = terminal(desk, "logs", "many")
     assert re.search(r"\x1b\[38;2;\d+;\d+;\d+mrank 1 n1 \|\x1b\[0m one\r\n", text)
-    colours = {found[2]: found[1] for found in re.finditer(r"(\x1b\[38[^m]*m)rank (\d)", text)}
+    colours = {match[2]: match[1] for match in re.finditer(r"(\x1b\[38[^m]*m)rank (\d)", text)}
     assert len(set(colours.values())) == 4
     assert "\nnobody\r\n" in text
     assert "\x1b" not in "".join(printed(desk))

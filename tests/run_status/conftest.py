@@ -60,7 +60,8 @@ class Machine:
 
     def states(self, **only: str) -> dict[str, str]:
         return {
-            found.run_id: found.state.value for found in list_runs(self.index, parse_filter(**only))
+            status.run_id: status.state.value
+            for status in list_runs(self.index, parse_filter(**only))
         }
 
 

@@ -146,15 +146,15 @@ def test_the_cache_of_ended_runs_does_not_grow_for_ever(machine):
     """Obsolete lines are dropped when there are many."""
     machine.run("done", "1", cause="finished")
     summaries, names = Summaries(machine.index), machine.index.names()
-    (found,) = list_runs(machine.index)
+    (status,) = list_runs(machine.index)
     for _ in range(30):
         summaries.add(
-            {f"done-{number}": found for number in range(50)},
+            {f"done-{number}": status for number in range(50)},
             dict.fromkeys(map("done-{}".format, range(50)), 1),
         )
-    summaries.add({"done": found}, names)
+    summaries.add({"done": status}, names)
     assert len(summaries.path.read_text().splitlines()) < 1500 < 30 * 50 + 1
-    assert summaries.read(names) == {"done": found}
+    assert summaries.read(names) == {"done": status}
 
 
 @pytest.mark.parametrize(("only", "runs"), [
@@ -169,7 +169,7 @@ def test_the_cache_of_ended_runs_does_not_grow_for_ever(machine):
     ({"tag": "swee"}, set()),
     ({"tag": "sweep", "name": "big"}, {"big-20261121-060228-97ab"}),
 ])  # fmt: skip
-def test_only_some_runs(machine, only, runs):
+def test_filters_select_runs(machine, only, runs):
     """By state, age, name, id or a word of slurm.comment, for cached runs too."""
     machine.run("tiny-20261121-060228-97ab", "1", "sweep,lr", cause="finished")
     machine.run("tiny-7", "2", cause="crash")

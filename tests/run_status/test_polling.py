@@ -47,11 +47,11 @@ def test_a_run_newer_than_the_answer_is_not_lost(machine):
     machine.index.make()
     shared_answer(machine.index.folder)
     paths = machine.run("young", "1")
-    found = poll_run(machine.index.find("young"), machine.index)
-    assert (found.state, found.reason) == (State.RUNNING, "")
+    status = poll_run(machine.index.find("young"), machine.index)
+    assert (status.state, status.reason) == (State.RUNNING, "")
     write_record(paths.end("0001"), {"cause": "preemption", "next": "continue", "ended": now()})
-    found = poll_run(machine.index.find("young"), machine.index)
-    assert (found.state, found.reason) == (State.PENDING, "between two attempts")
+    status = poll_run(machine.index.find("young"), machine.index)
+    assert (status.state, status.reason) == (State.PENDING, "between two attempts")
     paths.end("0001").unlink()
     assert [one.run_id for one in poll_active_runs(machine.index)] == ["young"]
     assert machine.calls() == ["squeue"]
@@ -69,7 +69,7 @@ def test_an_ended_run_is_watched_without_slurm(machine):
     assert poll_run(machine.index.find("done"), machine.index).state is State.COMPLETED
 
 
-def test_a_home_that_is_full(machine, monkeypatch):
+def test_a_full_home(machine, monkeypatch):
     """A list works without its cache; a command that would query Slurm too often reports why not."""
     machine.run("done", "1", cause="finished")
     Summaries(machine.index).path.mkdir()

@@ -28,29 +28,30 @@ from tests.support.sites import by_topic, every_slurm, site
 @every_slurm
 def test_the_answers_of_a_real_slurm_are_understood(generation):
     """Version, requeue, preemption, limits and tracking are read from each generation's output."""
-    found = by_topic(check_slurm(site(generation)))
-    assert found["slurm"].message.startswith(f"Slurm {generation}")
-    assert found["slurm"].verdict == "ok"
-    assert found["requeue"].message == "JobRequeue=1: a job may be requeued"
+    findings = by_topic(check_slurm(site(generation)))
+    assert findings["slurm"].message.startswith(f"Slurm {generation}")
+    assert findings["slurm"].verdict == "ok"
+    assert findings["requeue"].message == "JobRequeue=1: a job may be requeued"
     assert (
-        found["requeue delay"].message == "a requeued job waits at least 5 s (AuthInfo=cred_expire)"
+        findings["requeue delay"].message
+        == "a requeued job waits at least 5 s (AuthInfo=cred_expire)"
     )
-    assert found["preemption"].message.startswith(
+    assert findings["preemption"].message.startswith(
         "PreemptType=preempt/partition_prio, PreemptMode=REQUEUE; the warning is TERM"
     )
-    assert (found["kill wait"].verdict, found["kill wait"].message[:14]) == (
+    assert (findings["kill wait"].verdict, findings["kill wait"].message[:14]) == (
         "warning",
         "KillWait=5 sec",
     )
-    assert found["limits"].message == "MaxArraySize=20001, MaxJobCount=20000, MinJobAge=300 sec"
-    assert (found["process tracking"].verdict, found["process tracking"].message[:20]) == (
+    assert findings["limits"].message == "MaxArraySize=20001, MaxJobCount=20000, MinJobAge=300 sec"
+    assert (findings["process tracking"].verdict, findings["process tracking"].message[:20]) == (
         "warning",
         "proctrack/linuxproc:",
     )
-    assert found["accounting"] == Finding("accounting", "ok", "sacct works")
-    assert found["pyxis"].message == "srun has no --container-image (no pyxis)"
+    assert findings["accounting"] == Finding("accounting", "ok", "sacct works")
+    assert findings["pyxis"].message == "srun has no --container-image (no pyxis)"
     known = generation == "26.05"
-    assert found["expedited requeue"].message.endswith(
+    assert findings["expedited requeue"].message.endswith(
         "not set" if known else "requires Slurm 25.11"
     )
 
@@ -84,9 +85,9 @@ def test_accounting_off_and_broken_differ(generation):
 ])  # fmt: skip
 def test_other_configurations(replaced, topic, verdict, words):
     """Each key that matters is judged by its value."""
-    found = by_topic(check_slurm(site(**replaced)))[topic]
-    assert found.verdict == verdict
-    assert words in found.message
+    findings = by_topic(check_slurm(site(**replaced)))[topic]
+    assert findings.verdict == verdict
+    assert words in findings.message
 
 
 def test_keys_of_newer_slurm_mean_nothing_to_an_older_one():
@@ -96,11 +97,12 @@ def test_keys_of_newer_slurm_mean_nothing_to_an_older_one():
         SchedulerParameters="requeue_delay=1",
         SlurmctldParameters="enable_expedited_requeue",
     )
-    found = by_topic(check_slurm(old))
+    findings = by_topic(check_slurm(old))
     assert (
-        found["requeue delay"].message == "a requeued job waits at least 5 s (AuthInfo=cred_expire)"
+        findings["requeue delay"].message
+        == "a requeued job waits at least 5 s (AuthInfo=cred_expire)"
     )
-    assert "requires Slurm 25.11" in found["expedited requeue"].message
+    assert "requires Slurm 25.11" in findings["expedited requeue"].message
 
 
 def test_a_long_delay_names_the_successor():
@@ -120,9 +122,9 @@ def test_a_slurmctld_that_does_not_respond_is_one_problem():
             1, "", "slurm_load_ctl_conf error: Unable to contact slurm controller"
         ),
     )
-    (found,) = check_slurm(away)
-    assert (found.topic, found.verdict) == ("slurm", "problem")
-    assert "Unable to contact slurm controller" in found.message
+    (finding,) = check_slurm(away)
+    assert (finding.topic, finding.verdict) == ("slurm", "problem")
+    assert "Unable to contact slurm controller" in finding.message
     assert (
         check_partitions(replace(away, partitions=CommandResult(-2, "", "not asked")), Who(), None)
         == []

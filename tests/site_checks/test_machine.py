@@ -174,5 +174,5 @@ def test_a_job_without_a_report():
     """Never started is a warning; ended without a file: not shared; failed: the log is named."""
     for state, topic, verdict in (("TIMEOUT", "on nodes", "warning"), ("COMPLETED", "shared folder", "problem"),
                                   ("FAILED", "on nodes", "problem")):  # fmt: skip
-        (found,) = judge_visit(Visit("doctor-1", "/x", state, "why"))
-        assert (found.topic, found.verdict) == (topic, verdict)
+        (finding,) = judge_visit(Visit("doctor-1", "/x", state, "why"))
+        assert (finding.topic, finding.verdict) == (topic, verdict)

@@ -12,22 +12,22 @@ from tests.support.sites import by_topic, every_slurm, site
 
 
 @every_slurm
-def test_partitions_and_who_preempts_whom(generation):
+def test_partitions_and_their_preemption(generation):
     """PriorityTier decides on shared nodes; mode and grace time are each partition's own."""
-    found = by_topic(check_partitions(site(generation), Who(), None))
+    findings = by_topic(check_partitions(site(generation), Who(), None))
     assert (
-        found["partition main"].message == "time UNLIMITED, nodes UNLIMITED of 2, default"
+        findings["partition main"].message == "time UNLIMITED, nodes UNLIMITED of 2, default"
     )  # PreemptMode=OFF
-    assert found["partition low"].message.endswith(
+    assert findings["partition low"].message.endswith(
         "preempted by main, fixed, high: requeued, grace 15 s"
     )
-    assert found["partition low"].verdict == "ok"
-    assert found["partition low0"].verdict == "warning"
-    assert found["partition lowc"].message.endswith(
+    assert findings["partition low"].verdict == "ok"
+    assert findings["partition low0"].verdict == "warning"
+    assert findings["partition lowc"].message.endswith(
         "preempted by main, fixed, high: cancelled, grace 15 s"
     )
-    assert "continues in a new job" in found["partition lowc"].fix
-    assert "preempted" not in found["partition high"].message
+    assert "continues in a new job" in findings["partition lowc"].fix
+    assert "preempted" not in findings["partition high"].message
 
 
 def partition(**changed: str) -> Site:
@@ -51,8 +51,8 @@ def partition(**changed: str) -> Site:
 ])  # fmt: skip
 def test_which_partitions_are_open(changed, who, closed):
     """State, groups, accounts and hosts decide; what is unknown about the user closes nothing."""
-    found = by_topic(check_partitions(partition(**changed), who, None))["partition main"]
-    assert found.message.startswith(f"closed to you ({closed})" if closed else "time UNLIMITED")
+    findings = by_topic(check_partitions(partition(**changed), who, None))["partition main"]
+    assert findings.message.startswith(f"closed to you ({closed})" if closed else "time UNLIMITED")
 
 
 def test_the_partition_of_the_profile_must_be_open():
@@ -73,11 +73,11 @@ def test_the_partition_of_the_profile_must_be_open():
 @every_slurm
 def test_preemption_by_qos(generation):
     """If QOS decide, those in another one's Preempt are listed, with their own mode and grace."""
-    found = by_topic(check_partitions(site(generation, PreemptType="preempt/qos"), Who(), None))
-    assert found["qos low"].message == "preempted by high: requeued, grace 00:00:15"
-    assert found["qos lowc"].message == "preempted by high: cancelled, grace 00:00:15"
-    assert {topic for topic in found if topic.startswith("qos")} == {"qos low", "qos lowc"}
-    assert "preempted" not in found["partition low"].message
+    findings = by_topic(check_partitions(site(generation, PreemptType="preempt/qos"), Who(), None))
+    assert findings["qos low"].message == "preempted by high: requeued, grace 00:00:15"
+    assert findings["qos lowc"].message == "preempted by high: cancelled, grace 00:00:15"
+    assert {topic for topic in findings if topic.startswith("qos")} == {"qos low", "qos lowc"}
+    assert "preempted" not in findings["partition low"].message
     assert accounts_of(site(generation)) == {"cr"}
 
 

@@ -73,15 +73,17 @@ class Desk:
         return (self.disk or self.cluster.scratch) / self.user
 
     def cli(self, *words: str, check: bool = True, env: Mapping[str, str] | None = None,
-            timeout: float = 60) -> subprocess.CompletedProcess[str]:  # fmt: skip
-        """Type a clusterrun command."""
+            timeout: float = 60, real_start: bool = False) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """Type a clusterrun command.
+
+        It is a fork of a warm Python, unless a test is about the start of the program.
+        """
         site = self.cluster.home(self.user) / "site.yaml"
         if not site.exists():
             self.write_site()
         environment = {"CLUSTERRUN_PROFILE": str(site), **(env or {})}
-        return self.cluster.run_as(
-            self.user, [CLUSTERRUN, *words], env=environment, check=check, timeout=timeout
-        )
+        run = self.cluster.run_as if real_start else self.cluster.run_warm
+        return run(self.user, [CLUSTERRUN, *words], env=environment, check=check, timeout=timeout)
 
     def write(self, name: str, text: str) -> Path:
         """Write a file into the user's home, owned by the user."""
@@ -122,8 +124,8 @@ class Desk:
         return Submitted(printed["run_id"], printed["job_id"], Path(printed["folder"]))
 
     def status(self, run: Submitted) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.cli("status", run.run_id, "--json").stdout)
-        return found
+        answer: dict[str, Any] = json.loads(self.cli("status", run.run_id, "--json").stdout)
+        return answer
 
     def wait(self, run: Submitted, seconds: float = 120) -> str:
         """Wait for the end of a run and return its state."""

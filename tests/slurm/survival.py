@@ -228,13 +228,13 @@ def assert_whole(
         assert_one_at_a_time(records)
 
 
-def assert_one_at_a_time(found: Trained) -> None:
+def assert_one_at_a_time(training: Trained) -> None:
     """Assert that an attempt's first step comes after the last step of the previous one, also by
     the clock.
     """
-    attempts = [step.attempt for step in found.steps]
+    attempts = [step.attempt for step in training.steps]
     assert attempts == sorted(attempts)
-    times = [step.time for step in found.steps]
+    times = [step.time for step in training.steps]
     assert times == sorted(times)
 
 

@@ -87,11 +87,11 @@ def assert_equal_training(
     """Assert that every step has the samples, the learning rate and, up to rounding, the loss of
     the uninterrupted training.
     """
-    found = trained(folder)
-    assert list(found) == list(whole) == list(range(STEPS)), story(run)
-    assert [step[2] for step in found.values()] == [step[2] for step in whole.values()]
+    records = trained(folder)
+    assert list(records) == list(whole) == list(range(STEPS)), story(run)
+    assert [step[2] for step in records.values()] == [step[2] for step in whole.values()]
     assert all(
-        close(found[step][0], whole[step][0]) and close(found[step][1], whole[step][1])
+        close(records[step][0], whole[step][0]) and close(records[step][1], whole[step][1])
         for step in whole
     )
 

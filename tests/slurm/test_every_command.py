@@ -50,7 +50,7 @@ def runs_of(desk: Desk, how: str) -> dict[str, Submitted]:
 
 def ask(desk: Desk, command: str, *words: str, code: int = 0) -> Any:
     """Type a command with `--json`, and check its answer against the schema."""
-    done = desk.cli(command, *words, "--json", check=False)
+    done = desk.cli(command, *words, "--json", check=False, real_start=True)
     assert done.returncode == code, (command, words, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return (
@@ -114,8 +114,8 @@ def _look_at_specs(desk: Desk) -> None:
     assert ask(
         desk, "init", "--script", str(home / "train.py"), "-o", str(home / "new.yaml"), "--force"
     )["file"]
-    found = json.loads(desk.cli("doctor", "--json", check=False).stdout)
-    assert fits("doctor", json.dumps(found))["findings"]
+    answer = json.loads(desk.cli("doctor", "--json", check=False).stdout)
+    assert fits("doctor", json.dumps(answer))["findings"]
     assert ask(desk, "status", "nobody", code=2)["problems"]
 
 

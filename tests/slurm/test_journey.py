@@ -41,6 +41,7 @@ WORLDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "num_processes": ({}, {"num_processes": 4}),
 }
 EXTENDED = ("gres", "gpus-per-task")
+REALLY_LAUNCHED = "gpus-per-node"
 BACKGROUND = ("journeys",)
 
 
@@ -50,7 +51,7 @@ def journeys(desk: Desk) -> dict[str, Submitted]:
     short = {**TRAINING, "args": {**TRAINING["args"], "max_steps": 60}}
     crash = {"accelerate": {"use_cpu": True}, "requeue": {"crashes": 0}}
     return {
-        "two-by-two": desk.submit("two-by-two", **short, slurm=TWO_BY_TWO, real_launch=True),
+        "two-by-two": desk.submit("two-by-two", **short, slurm=TWO_BY_TWO),
         **{name: world(desk, name) for name in WORLDS if name not in EXTENDED},
         "single": desk.submit("single", script=WHO, real_launch=True),
         "crash": desk.submit("crash", script=str(SCRIPTS / "crash.py"), slurm=TWO_BY_TWO, **crash),
@@ -63,7 +64,9 @@ def world(desk: Desk, name: str) -> Submitted:
     """Return the resources of two nodes with four processes, in one of the notations."""
     slurm, accelerate = WORLDS[name]
     words = {"gradient_accumulation_steps": 4, **accelerate}
-    return desk.submit(name, script=WHO, slurm={"nodes": 2, **slurm}, accelerate=words)
+    real = name == REALLY_LAUNCHED
+    resources = {"nodes": 2, **slurm}
+    return desk.submit(name, script=WHO, slurm=resources, accelerate=words, real_launch=real)
 
 
 @pytest.fixture(scope="module")

@@ -91,8 +91,8 @@ def asked(desk: Desk, name: str) -> list[float]:
 
 
 def states(desk: Desk, *words: str) -> dict[str, str]:
-    found = json.loads(desk.cli("list", "--json", *words).stdout)
-    return {run["run_id"]: run["state"] for run in found}
+    answer = json.loads(desk.cli("list", "--json", *words).stdout)
+    return {run["run_id"]: run["state"] for run in answer}
 
 
 def test_an_ended_run_is_cached_until_it_is_resumed(desk: Desk) -> None:

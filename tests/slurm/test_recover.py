@@ -255,8 +255,8 @@ def test_the_tasks_of_an_array_are_separate_runs(desk: Desk) -> None:
     assert sorted(job for job in jobs if job.startswith(f"{again.job_id}_")) == [
         f"{again.job_id}_{n}" for n in (0, 1)
     ]
-    found = desk.status(run)
-    assert (found["state"], [task["state"] for task in found["tasks"]][:2]) == (
+    status = desk.status(run)
+    assert (status["state"], [task["state"] for task in status["tasks"]][:2]) == (
         "RUNNING",
         ["RUNNING", "RUNNING"],
     )

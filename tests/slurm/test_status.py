@@ -23,8 +23,8 @@ def test_a_run_whose_job_slurm_forgot_is_cancelled() -> None:
             150,
             "slurmctld forgets the job",
         )
-        found = desk.status(run)
-        assert (found["state"], found["reason"]) == (
+        status = desk.status(run)
+        assert (status["state"], status["reason"]) == (
             "LOST",
             f"Slurm no longer knows job {run.job_id}, and the run left no end record",
         )

@@ -26,7 +26,7 @@ from tests.slurm.survival import preempt, story, trainers_of
         pytest.param("requeuehold", marks=pytest.mark.extended),
     ],
 )
-def test_what_slurm_has_requeued_has_no_successor(desk: Desk, how: str) -> None:
+def test_a_job_that_slurm_has_requeued_has_no_successor(desk: Desk, how: str) -> None:
     """For every requeue.by, one job continues the run if Slurm has requeued it before its script
     could act.
     """

@@ -68,9 +68,9 @@ def test_slurmctld_is_restarted_and_killed(outages: Outages) -> None:
     """Training continues while slurmctld is down; if it is killed, it may forget the job and start
     it again.
     """
-    found = causes(outages.training)
-    assert found[-1] == "finished", story(outages.training)
-    assert_whole(outages.training, lost=EVERY, at_once=len(found) > 1)
+    recorded = causes(outages.training)
+    assert recorded[-1] == "finished", story(outages.training)
+    assert_whole(outages.training, lost=EVERY, at_once=len(recorded) > 1)
 
 
 def test_slurmctld_is_away_when_an_attempt_ends(desk: Desk, outages: Outages) -> None:

@@ -122,11 +122,11 @@ def test_a_run_survives_the_crash_of_a_node(
 ) -> None:
     """The head node or another one loses its power: the run resumes from its last checkpoint."""
     run = lanes[which].result()
-    found = causes(run)
-    assert (found[0], found[-1]) == ("node-failure", "finished"), story(run)
+    recorded = causes(run)
+    assert (recorded[0], recorded[-1]) == ("node-failure", "finished"), story(run)
     # a node that has just booted may refuse the next start, or end it for an earlier one: which does not count as a crash
-    assert {"crash", "hang"}.isdisjoint(found), story(run)
-    assert_ended(desk, run, *found)
+    assert {"crash", "hang"}.isdisjoint(recorded), story(run)
+    assert_ended(desk, run, *recorded)
     assert_whole(run, lost=EVERY)
 
 

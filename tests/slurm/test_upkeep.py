@@ -109,10 +109,10 @@ def test_a_run_notifies_of_its_ends_and_is_cleaned(cluster: Cluster, received: P
         "a successor's, too",
     )
     until(lambda: events_of(received, ill) == [("gave-up", 1)], 15, "that it gave up")
-    found = subprocess.run(
+    listing = subprocess.run(
         ["grep", "-rl", SECRET, desk.run_root], text=True, capture_output=True, check=False
     ).stdout
-    assert found == ""
+    assert listing == ""
     what_may_go(desk, [well, again, taken, ill], [lives, waits])
 
 

@@ -42,7 +42,7 @@ MISTAKES = {
     "university_modules": [(14, "requeue"), (18, "set-e"), (22, "port"), (27, "late-directive"),
                            (28, "kill-on-bad-exit"), (28, "srun-cpus")],
     "apptainer": [(6, "requeue"), (10, "srun-cpus")],
-    "heredoc_hostfile": [(8, "requeue"), (19, "port")],
+    "heredoc_hostfile": [(8, "requeue"), (18, "pdsh"), (19, "port")],
     "bash_c_exports": [(8, "requeue"), (11, "port")],
     "trap_requeue": [(8, "output"), (14, "trap"), (16, "set-e"), (17, "cpu")],
     "trap_right": [(5, "trap-signal")],
@@ -139,13 +139,13 @@ def test_flags_with_a_config_file_are_merged():
     assert any("--mixed_precision not translated" in note.message for note in draft.notes)
 
 
-def test_the_config_that_accelerate_reads_by_itself():
+def test_accelerates_default_config_is_read():
     """Without --config_file accelerate launch reads its default config, so the spec names that."""
     default = {
         "/home/alice/.cache/huggingface/accelerate/default_config.yaml": "mixed_precision: fp16\nnum_processes: 2\n"
     }
-    found = translated("#!/bin/bash\naccelerate launch t.py\n", default).values["accelerate"]
-    assert found == {"config_file": next(iter(default))}
+    translation = translated("#!/bin/bash\naccelerate launch t.py\n", default).values["accelerate"]
+    assert translation == {"config_file": next(iter(default))}
     more = translated(
         "#!/bin/bash\naccelerate launch --mixed_precision bf16 t.py\n", default
     ).values["accelerate"]
@@ -191,7 +191,7 @@ def test_functions_are_followed_where_they_are_called():
     assert (draft.values["script"], draft.values["args"]) == ("train.py", {"x": 1})
     assert draft.values["environment"] == {"modules": ["cuda"], "variables": {"NCCL_DEBUG": "INFO"}}
     assert (4, "port") not in mistakes_of(draft)
-    assert '"${@:2}"' in translated(text).values["command"]
+    assert translated(text).values["args"] == {"x": [1, 1]}
 
 
 def test_recursion_ends():
@@ -217,7 +217,7 @@ def test_search_paths_are_extended_where_the_job_runs():
     assert draft.values["environment"] == {"setup": ["export PATH=/x/bin:$PATH"]}
 
 
-def test_what_follows_the_training_is_reported():
+def test_commands_after_the_training_are_reported():
     draft = translated("#!/bin/bash\npython prepare.py\naccelerate launch t.py\ncp out /store\n")
     assert draft.values["environment"]["setup"] == ["python prepare.py"]
     assert [
@@ -228,8 +228,11 @@ def test_what_follows_the_training_is_reported():
 def test_variables_of_the_submitting_shell():
     """A plain variable of the submitting shell is in the spec by value, a secret by name only."""
     text = "#!/bin/bash\n./fetch $DATA $API_KEY\naccelerate launch t.py\n"
-    found = translated(text, DATA="/d", API_KEY="s3cret", HF_TOKEN="x").values["environment"]  # noqa: S106
-    assert (found["variables"], found["secrets"]) == ({"DATA": "/d"}, ["API_KEY", "HF_TOKEN"])
+    translation = translated(text, DATA="/d", API_KEY="s3cret", HF_TOKEN="x").values["environment"]  # noqa: S106
+    assert (translation["variables"], translation["secrets"]) == (
+        {"DATA": "/d"},
+        ["API_KEY", "HF_TOKEN"],
+    )
 
 
 def test_the_inherited_python():

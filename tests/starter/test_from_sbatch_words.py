@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from clusterrun.starter.from_sbatch.argument_mapping import as_mapping
 from clusterrun.starter.from_sbatch.directives import read_directives
-from clusterrun.starter.from_sbatch.translate import as_mapping
 from tests.support.drafts import SHELL, flat, translated
 
 
@@ -22,17 +22,17 @@ from tests.support.drafts import SHELL, flat, translated
 ])  # fmt: skip
 def test_a_directive_in_each_of_its_forms(line, expected):
     """Each form of an sbatch option is read, and nothing else."""
-    found = read_directives(f"#!/bin/bash\n{line}\ntrue\n")
-    assert {name: option.value for name, option in found.options.items()} == expected
+    directives = read_directives(f"#!/bin/bash\n{line}\ntrue\n")
+    assert {name: option.value for name, option in directives.options.items()} == expected
 
 
-def test_what_sbatch_does_not_read():
+def test_directives_that_sbatch_ignores():
     """A directive after the first command is ignored, and the last of two counts."""
-    found = read_directives(
+    directives = read_directives(
         "#!/bin/bash\n\n# a\n#SBATCH -N 1\n#SBATCH -N 3 word\nset -e\n#SBATCH -N 4\n"
     )
-    assert found.options["nodes"].value == "3"
-    assert (found.too_late, found.unread) == ((7,), ((5, "word"),))
+    assert directives.options["nodes"].value == "3"
+    assert (directives.too_late, directives.unread) == ((7,), ((5, "word"),))
 
 
 @pytest.mark.parametrize(("setup", "words", "expected"), [
@@ -82,12 +82,11 @@ def test_words_are_expanded_as_by_bash(setup, words, expected):
         "${1:-x}",
         "$(date +%s)",
         "out-$RANDOM",
-        "$1",
         "${X%.*}",
         "*.txt",
     ],
 )
-def test_what_only_the_job_knows_is_kept(late):
+def test_values_known_only_to_the_job_are_kept(late):
     """Such a word is not guessed: the launch stays a command, as written, with a report."""
     draft = translated(
         f"#!/bin/bash\n#SBATCH -c2\nexport X\naccelerate launch train.py --out {late}\n"
@@ -119,7 +118,7 @@ def test_arguments_become_a_mapping_only_if_it_gives_the_same_words(words, expec
     ("accelerate launch train.py < in.txt > my.log 2>&1", "train.py", ["`< in.txt`", "`> my.log`"]),
     ("accelerate launch train.py 2>&1 | tee my.log", "train.py", []),
 ])  # fmt: skip
-def test_what_surrounds_the_training_is_reported(line, script, left_out):
+def test_commands_around_the_training_are_reported(line, script, left_out):
     """Its input and output redirections are dropped, with a report."""
     draft = translated(f"#!/bin/bash\n#SBATCH -N1\nset -euo pipefail\n{line}\n")
     assert draft.values["script"] == script

@@ -145,7 +145,7 @@ def test_values_of_the_profile_are_omitted(desk):
 
 @pytest.mark.parametrize("value", ["no", "12:00:00", "3e-4", "a: b", "a #b", "x'y", 'q"r', "", " ", "*", "-x", "[a]", "{a", "a, b", "true",
                                    "null", "007", "é", "a\tb", "@x", "a\nb", "a\\b", "!x", "&y", "%z", "0x1f", "a:", "~", "|"])  # fmt: skip
-def test_what_is_written_reads_back(value):
+def test_a_written_spec_reads_back_unchanged(value):
     """Any text survives, as a value, in a list, and in an inline mapping."""
     values = {"name": value, "args": {"k": value, "l": [value, 1]}, "slurm": {"comment": value}}
     assert read_yaml(write_spec(values), "job.yaml").value == values
@@ -154,7 +154,7 @@ def test_what_is_written_reads_back(value):
 @pytest.mark.parametrize(
     "words", [["--name", "../elsewhere"], ["--name", ""], ["--script", "b\udcff.py"]]
 )
-def test_what_no_spec_can_hold_is_refused(desk, words):
+def test_values_that_no_spec_can_hold_are_refused(desk, words):
     """Nothing is written, neither the spec nor other files."""
     before = {*desk.folder.parent.rglob("*.yaml")}
     done = desk.type("init", "--script", "train.py", *words)

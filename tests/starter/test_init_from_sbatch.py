@@ -44,7 +44,7 @@ def test_from_sbatch_as_json(desk):
     assert (done.stderr, answer["file"], [*answer]) == (
         "",
         "old-run.yaml",
-        ["file", "text", "mistakes", "notes", "problems"],
+        ["file", "text", "mistakes", "notes", "problems", "check"],
     )
     assert {"where": "old.sh:3", "key": "secret"}.items() <= next(
         one for one in answer["mistakes"] if one["key"] == "secret"

@@ -106,7 +106,7 @@ def test_a_job_that_slurm_shows_late_is_found(run, cluster, tmp_path, monkeypatc
     assert len(cluster.calls("squeue")) == 2
 
 
-def test_the_jobs_of_earlier_submissions_are_not_taken(run, cluster):
+def test_the_jobs_of_earlier_submissions_are_ignored(run, cluster):
     """Recorded jobs, those of attempts, and their successors share the script's path."""
     write_record(run.paths.job, {"number": 1, "job_id": "12", "earlier": "10 11"})
     start_attempt(run, "0001", job_id="13")
@@ -119,7 +119,7 @@ def test_the_jobs_of_earlier_submissions_are_not_taken(run, cluster):
     assert exactly_once.find_known_job(what) == "15"
 
 
-def test_a_job_of_another_cluster_is_not_looked_for_here(run, cluster):
+def test_a_job_of_another_cluster_is_not_searched_here(run, cluster):
     """Here no job would be found, and the run would be queued twice."""
     what = marked(Handover(run, "tiny"), cluster="west")
     with pytest.raises(ClusterError, match="west") as raised:
@@ -128,7 +128,7 @@ def test_a_job_of_another_cluster_is_not_looked_for_here(run, cluster):
     assert cluster.calls("squeue") == []
 
 
-def test_a_local_run_is_not_looked_for_on_a_cluster(run, cluster):
+def test_a_local_run_is_not_searched_on_a_cluster(run, cluster):
     """An unrelated process is not taken for a supervisor, whichever cluster is reached."""
     what = marked(Handover(run, "tiny", local=True), cluster="west")
     run.paths.local.mkdir()
@@ -153,7 +153,7 @@ def test_the_end_of_a_submission_is_its_jobs_id(run, cluster):
         }  # fmt: skip
 
 
-def test_a_job_is_on_the_cluster_of_its_own_submission(run, cluster):
+def test_a_job_is_on_the_cluster_of_its_submission(run, cluster):
     """An attempt that started without this client overrides the earlier submission's marker."""
     marked(Handover(run, "tiny", number=1), cluster="west")
     exactly_once.record_job(Handover(run, "tiny", number=2, local=True), "14")

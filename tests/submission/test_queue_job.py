@@ -57,7 +57,7 @@ def test_sbatch_is_called_once_after_the_marker_is_written(run, cluster, tmp_pat
         (False, "requeue", False),
     ],
 )
-def test_what_only_the_cluster_knows_is_an_option_of_sbatch(
+def test_cluster_dependent_settings_are_options_of_sbatch(
     run, cluster, tmp_path, enabled, by, expedite
 ):
     """Requeues without delay are requested if the cluster has them and the run may use them."""

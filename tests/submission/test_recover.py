@@ -191,10 +191,10 @@ def test_a_requeued_run_saves_and_restarts_at_once(laptop: Laptop) -> None:
     """`requeue` loses no step, whatever requeue.on is, and leaves no request behind."""
     run = count(laptop, "requeued", requeue={"on": ["crash"]})
     reaches(run, 1)
-    found = requeue(run.run_id, laptop.index)
+    status = requeue(run.run_id, laptop.index)
     reaches(run, 2)
 
-    assert found.reason == "requeue requested: it saves a checkpoint and restarts"
+    assert status.reason == "requeue requested: it saves a checkpoint and restarts"
     assert laptop.causes(run)[0] == "requeue"
     steps = [step for _, step in counted(run)]
     assert steps == list(range(1, len(steps) + 1))
@@ -220,14 +220,14 @@ def test_status_describes_the_attempts(laptop: Laptop) -> None:
     assert wait(run.run_id, 100, laptop.index).state == "COMPLETED"
 
     shown = typed(laptop, "status", run.run_id).stdout
-    found = json.loads(typed(laptop, "status", run.run_id, "--json").stdout)["attempts"]
-    assert [one["cause"] for one in found][:2] == ["requeue", "crash"]
-    assert found[-1]["summary"] == "finished"
-    assert found[0]["steps_lost"] == 0
-    assert found[1]["steps_lost"] == found[1]["last_step"] - found[1]["resumed_from_step"]
+    answer = json.loads(typed(laptop, "status", run.run_id, "--json").stdout)["attempts"]
+    assert [one["cause"] for one in answer][:2] == ["requeue", "crash"]
+    assert answer[-1]["summary"] == "finished"
+    assert answer[0]["steps_lost"] == 0
+    assert answer[1]["steps_lost"] == answer[1]["last_step"] - answer[1]["resumed_from_step"]
     lost, steps = (
-        found[1]["steps_lost"],
-        f"{found[1]['resumed_from_step']} to {found[1]['last_step']}",
+        answer[1]["steps_lost"],
+        f"{answer[1]['resumed_from_step']} to {answer[1]['last_step']}",
     )
     assert re.search(
         rf"^2 +\S+ \S+ +crashed with exit code 7 +{steps} +{lost} +\d+:\d\d:\d\d +\d+ ",

@@ -75,7 +75,7 @@ def changed(what: str, user: str = "clusterrun/slurm/submitit_seam.py") -> str:
 @pytest.mark.parametrize(
     ("owner", "name", "parameters"), CALLABLES, ids=lambda item: getattr(item, "__name__", None)
 )
-def test_what_we_call_has_the_expected_parameters(owner, name, parameters):
+def test_the_functions_of_submitit_have_the_expected_parameters(owner, name, parameters):
     """Every method of submitit that we call or override has the expected parameters."""
     user = (
         "clusterrun/local.py"
@@ -218,8 +218,8 @@ def test_states_of_many_jobs_take_one_call(tmp_path, on_path):
     """Accounting is queried once for all jobs, and unknown jobs are left out."""
     (tmp_path / "recorded").write_bytes(RECORDED)
     on_path("sacct", f"echo called >> {tmp_path}/calls; cat {tmp_path}/recorded")
-    found = accounted_states(["11", "12", "99"], tmp_path)
-    assert found == {"11": "COMPLETED", "12": "CANCELLED by 1000"}, changed(
+    states = accounted_states(["11", "12", "99"], tmp_path)
+    assert states == {"11": "COMPLETED", "12": "CANCELLED by 1000"}, changed(
         "InfoWatcher.get_info or clear"
     )
     assert (tmp_path / "calls").read_text() == "called\n", changed(

@@ -45,5 +45,5 @@ def _names(words: list[str]) -> set[str]:
         return {words[1]} if words[1].isidentifier() and words[1] != "X" else set()
     if words[:2] == ["mapfile", "-t"] or words[:2] == ["printf", "-v"]:
         return {words[2]}
-    found = [_WORD.fullmatch(word) for word in words if word != "}"]
-    return {one[1] for one in found if one} if all(found) else set()
+    match = [_WORD.fullmatch(word) for word in words if word != "}"]
+    return {one[1] for one in match if one} if all(match) else set()

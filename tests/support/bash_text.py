@@ -41,7 +41,7 @@ class BashText:
 def read_bash(text: str) -> BashText:
     """Read a script, or a part of one."""
     text = without_comments(text)
-    bodies = {found["name"]: found["line"] or found["body"] for found in _FUNCTION.finditer(text)}
+    bodies = {match["name"]: match["line"] or match["body"] for match in _FUNCTION.finditer(text)}
     calls = {name: set(_COMMAND.findall(body)) for name, body in bodies.items()}
     calls[""] = set(_COMMAND.findall(_FUNCTION.sub("", text)))
     return BashText(calls, bodies)
@@ -56,6 +56,6 @@ def without_comments(text: str) -> str:
 
 def exported_functions(text: str) -> list[str]:
     """List the functions that the first node passes to the others."""
-    found = re.search(r"functions=\$\(declare -f ([^)]*)\)", text)
-    assert found
-    return found[1].replace("\\\n", " ").split()
+    match = re.search(r"functions=\$\(declare -f ([^)]*)\)", text)
+    assert match
+    return match[1].replace("\\\n", " ").split()

@@ -167,8 +167,8 @@ def find_fault(site: Site, case: Case) -> str:
         return ""  # it prints all of it, as it should
     if code not in _EXPECTED_CODES:
         return f"exit code {code}: {shown[-2000:]}"
-    if case.command[0] not in _SHOWS_RAW_OUTPUT and (found := _OBEYED.search(shown)):
-        return f"prints {found[0]!r}: {shown[:1000]!r}"
+    if case.command[0] not in _SHOWS_RAW_OUTPUT and (match := _OBEYED.search(shown)):
+        return f"prints {match[0]!r}: {shown[:1000]!r}"
     if case.command[0] == "list" and HEALTHY not in shown:
         return f"hides the healthy run: {shown[:1000]}"
     return ""

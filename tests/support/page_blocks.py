@@ -55,13 +55,13 @@ def blocks(page: Path) -> list[Block]:
     return [
         Block(
             page,
-            text.count("\n", 0, found.start("fence")) + 1,
-            found["language"],
-            found["text"],
-            found["marker"] or "",
-            found["words"] or "",
+            text.count("\n", 0, match.start("fence")) + 1,
+            match["language"],
+            match["text"],
+            match["marker"] or "",
+            match["words"] or "",
         )
-        for found in _BLOCK.finditer(text)
+        for match in _BLOCK.finditer(text)
     ]
 
 

@@ -40,6 +40,7 @@ def plan_of(
         templates=tuple(templates),
         version=version,
         script=None,
+        reads_stop_file=False,
         launch=make_launch(spec, configs or Configs(), gpus_requested=requests_gpus(spec.slurm)),
         batch=Batch(None, None, None),
         problems=(),

@@ -37,8 +37,8 @@ def _version_of(argv: list[str]) -> str:
     if shutil.which(argv[0]) is None:
         return "missing"
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
-    found = re.search(r"\d+(\.\d+)+", done.stdout)
-    return found[0] if found else "unknown"
+    match = re.search(r"\d+(\.\d+)+", done.stdout)
+    return match[0] if match else "unknown"
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def test_every_damage_to_every_file_is_named(run, kind):
     assert find_damage(checkpoint) is None
 
 
-def test_no_flipped_bit_of_a_manifest_is_overlooked(run):
+def test_every_flipped_bit_of_a_manifest_is_detected(run):
     """A manifest contains a checksum of itself: a change of any bit is detected."""
     path = run / "checkpoints" / NEWEST / "manifest.json"
     whole = path.read_bytes()

@@ -4,10 +4,6 @@ uninterrupted one does.
 
 from __future__ import annotations
 
-import json
-import socket
-from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,20 +13,14 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.training.checkpointing.manifest import find_damage
 from tests.training_scripts.launches import (
-    PLAIN_LOOP,
-    attempt_of,
     clean_environment,
     manifest,
-    marker,
     names,
-    start,
-    start_two,
 )
+from tests.training_scripts.loop_plans import attempts, lines, markers, train
 
-BATCHES, STEPS = (
-    27,
-    7,
-)  # of an epoch on two ranks: six steps of four batches, and one of the remaining three
+# of an epoch on two ranks: six steps of four batches, and one of the remaining three
+BATCHES, STEPS = 27, 7
 STOPS = {  # where the stop is requested, and the step at which all exit
     ("step", 1, 2): 3,  # during epoch 0, received by rank 1 only
     ("step", 0, 4): 5,  # during epoch 0 again
@@ -49,42 +39,6 @@ FEW_EVENTS = [
     ("none", 0, 0),
 ]
 FEW_EVENTS_OF_ONE = [*FEW_EVENTS[:3], ("step", 0, 50), FEW_EVENTS[-1]]  # 14 steps per epoch
-Attempts = list[dict[str, object]]
-
-
-def attempts(
-    folder: Path, events: list[tuple[str, int, int]], clusterrun: bool = True, **more: object
-) -> Attempts:
-    """Plan one attempt for each event; names in capitals are variables of clusterrun."""
-    variables = {key: value for key, value in more.items() if key.isupper()}
-    options = {key: value for key, value in more.items() if not key.isupper()}
-    plans: Attempts = []
-    for number, (event, rank, at) in enumerate(events, 1):
-        environment = attempt_of(folder, f"{number:04d}", **variables) if clusterrun else {}
-        if clusterrun:
-            environment["CLUSTERRUN_STOP_FILE"] += "-{rank}"  # as if each rank were on another node
-        folder.mkdir(exist_ok=True)
-        happens = {"event": event, "rank": rank, "at": at}
-        plans.append({"folder": str(folder), "environment": environment, **happens, **options})
-    return plans
-
-
-def free_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
-def train(root: Path, plans: Attempts, environment: Mapping[str, str], processes: int) -> None:
-    for plan, port in zip(plans, free_ports(len(plans)), strict=True):
-        plan["port"] = port
-    path = root / "plan.json"
-    path.write_text(json.dumps(plans))
-    launch = start_two if processes == 2 else start
-    end = launch(PLAIN_LOOP, path, environment=dict(environment), log=root / "log").wait()
-    assert end.code == 0, end.output
 
 
 @pytest.fixture(scope="module")
@@ -130,17 +84,6 @@ def one(tmp_path_factory, clean) -> Path:
     plans += attempts(root / "drawn-parts", FEW_EVENTS_OF_ONE, seedable=False)
     train(root, plans, clean, processes=1)
     return root
-
-
-def lines(folder: Path, kind: str, rank: int = 0) -> list[str]:
-    path = folder / f"{kind}-{rank}"
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def markers(folder: Path, key: str) -> list[str]:
-    return [
-        marker(folder, f"{number:04d}")[key] for number in range(1, len(lines(folder, "codes")) + 1)
-    ]
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -236,15 +179,15 @@ def test_the_metrics_end_with_the_last_step(two):
     """Loss, learning rate and speed are recorded by attempt, with the first step, the saves, and
     the time of the exit.
     """
-    found = read_metrics(RunPaths(two / "whole"), "0001")
-    first, last = found.points[0], found.points[-1]
+    metrics = read_metrics(RunPaths(two / "whole"), "0001")
+    first, last = metrics.points[0], metrics.points[-1]
     assert last.step == 4 * STEPS
     assert last.loss == pytest.approx(
         float(lines(two / "whole", "losses")[-1].split()[1]), rel=1e-4
     )
     assert last.learning_rate > 0
-    assert found.first_step <= first.time <= last.time <= found.left + 0.01
-    assert (found.saves > 0) == (found.saving > 0)
+    assert metrics.first_step <= first.time <= last.time <= metrics.left + 0.01
+    assert (metrics.saves > 0) == (metrics.saving > 0)
 
 
 def test_evaluations_of_different_lengths_do_not_hang(two):

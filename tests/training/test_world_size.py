@@ -24,8 +24,8 @@ from clusterrun.training.resharding.world_size import (
     candidate_speeds,
     curves_are_equal,
 )
-from tests.training.test_loop import free_ports
 from tests.training_scripts.launches import attempt_of, clean_environment, manifest, names
+from tests.training_scripts.loop_plans import free_ports
 from tests.training_scripts.strategies import Strategy, start_ranks
 
 ELASTIC = Path(__file__).parents[1] / "training_scripts" / "elastic_loop.py"

@@ -26,16 +26,16 @@ def model_in(text: str, **given: object) -> Named | Built | None:
 ])  # fmt: skip
 def test_a_config_that_a_script_builds_is_read(text):
     """Literals, arguments, names and unpacked mappings set its fields; the class sets the rest."""
-    found = model_in(text, layers="2", n_layer="2", n_embd="64")
-    assert isinstance(found, Built)
-    assert (found.kind, found.unknown) == ("GPT2Config", ())
+    model = model_in(text, layers="2", n_layer="2", n_embd="64")
+    assert isinstance(model, Built)
+    assert (model.kind, model.unknown) == ("GPT2Config", ())
     assert {
         **DEFAULTS["gpt2"],
         "model_type": "gpt2",
         "n_layer": 2,
         "n_embd": 64,
         "architectures": [],
-    } == found.config
+    } == model.config
 
 
 @pytest.mark.parametrize("text", [
@@ -57,13 +57,13 @@ def test_nothing_is_guessed(text):
     assert model_in(text) is None
 
 
-def test_what_the_script_computes_is_named():
+def test_values_that_the_script_computes_are_named():
     """If a field that matters is known only at run time, the config is not counted."""
-    found = model_in(
+    model = model_in(
         "LlamaConfig(vocab_size=len(tokenizer), hidden_size=2 * args.width, pad_token_id=f())"
     )
-    assert isinstance(found, Built)
-    assert found.unknown == ("vocab_size", "hidden_size")
+    assert isinstance(model, Built)
+    assert model.unknown == ("vocab_size", "hidden_size")
 
 
 @pytest.mark.parametrize("text", [
@@ -75,9 +75,9 @@ def test_what_the_script_computes_is_named():
 ])  # fmt: skip
 def test_a_field_that_changes_is_not_known(text):
     """A field that is set twice, or may be, is reported as unknown."""
-    found = model_in(text)
-    assert isinstance(found, Built)
-    assert found.unknown == ("n_layer",)
+    model = model_in(text)
+    assert isinstance(model, Built)
+    assert model.unknown == ("n_layer",)
 
 
 @pytest.mark.parametrize(("given", "layers"), [
@@ -94,11 +94,11 @@ parser.add_argument("--set", default=1)
 parser.set_defaults(set=2)
 GPT2Config(n_layer=args.n_layers, n_head=args.twice, n_embd=args.set)
 """
-    found = model_in(text, **given)
-    assert isinstance(found, Built)
+    model = model_in(text, **given)
+    assert isinstance(model, Built)
     known = {"n_head", "n_embd"} - given.keys() if "twice" not in given else {"n_embd"}
-    assert set(found.unknown) == known | ({"n_layer"} if layers is None else set())
-    assert layers is None or found.config["n_layer"] == layers
+    assert set(model.unknown) == known | ({"n_layer"} if layers is None else set())
+    assert layers is None or model.config["n_layer"] == layers
 
 
 @pytest.mark.parametrize(("text", "name"), [
@@ -123,6 +123,6 @@ def test_mappings_that_unpack_each_other_end_at_once():
 @pytest.mark.parametrize("given", ["{[]: 1}", "-'a'", "(" * 500, "9" * 5000])
 def test_an_argument_that_is_not_a_literal_is_a_text(given):
     """The argument is not evaluated, and causes no error."""
-    found = model_in("GPT2Config(n_layer=args.layers)", layers=given)
-    assert isinstance(found, Built)
-    assert found.config["n_layer"] == given
+    model = model_in("GPT2Config(n_layer=args.layers)", layers=given)
+    assert isinstance(model, Built)
+    assert model.config["n_layer"] == given

@@ -55,8 +55,8 @@ def test_an_option_is_accepted_as_argparse_accepts_it(option, options):
 
 def test_required_options():
     """The required options are exactly those of argparse."""
-    found = command_line(ARGPARSE.replace("{options}", ""))
-    assert found.required == (frozenset({"--data"}),)
+    interface = command_line(ARGPARSE.replace("{options}", ""))
+    assert interface.required == (frozenset({"--data"}),)
 
 
 def test_fields_of_dataclasses():
@@ -64,10 +64,10 @@ def test_fields_of_dataclasses():
     text = DATACLASSES.replace(
         "data, = HfArgumentParser((Data,))", "parser = HfArgumentParser((Data,))\ndata, = parser"
     )
-    found = command_line(text)
-    assert all(map(found.accepts, ["--block_size", "--block-size", "--no_shuffle", "--names"]))
-    assert not found.accepts("--epohcs")
-    assert found.required == (frozenset({"--path"}), frozenset({"--model"}))
+    interface = command_line(text)
+    assert all(map(interface.accepts, ["--block_size", "--block-size", "--no_shuffle", "--names"]))
+    assert not interface.accepts("--epohcs")
+    assert interface.required == (frozenset({"--path"}), frozenset({"--model"}))
 
 
 UNREADABLE = {

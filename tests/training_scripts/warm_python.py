@@ -83,7 +83,8 @@ def fork_ranks(args):
     argv = [args.training_script, *args.training_script_args]
     alive = {fork(train, argv, os.environ | rank_environment(args, rank)): rank
              for rank in range(int(args.nproc_per_node))}  # fmt: skip
-    code, deadline = 0, None
+    code, deadline, terminate_at = 0, None, None
+    seconds_for_others = float(os.environ.get("SECONDS_FOR_OTHER_RANKS", "0"))
 
     def terminate(*_):
         nonlocal code, deadline
@@ -96,13 +97,15 @@ def fork_ranks(args):
         if not ended:
             if deadline and time.monotonic() > deadline:
                 signal_all(alive, signal.SIGKILL)
+            elif terminate_at and not deadline and time.monotonic() > terminate_at:
+                terminate()
             time.sleep(0.02)
             continue
         rank, failed = alive.pop(ended), os.waitstatus_to_exitcode(status)
         if failed:
             print(f"rank {rank} ended with exit code {failed}", file=sys.stderr)
-        if failed and not deadline:
-            terminate()
+        if failed:
+            code, terminate_at = 1, terminate_at or time.monotonic() + seconds_for_others
     os._exit(code)
 
 

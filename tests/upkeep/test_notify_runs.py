@@ -55,10 +55,10 @@ def test_whole_runs_report_how_they_ended(tmp_path, hooks):
             status(run.run_id, index).state.value == {"well": "COMPLETED", "ill": "FAILED"}[name]
         ), ended
         until(lambda number=number: len(hook.received) > number, 30, "its end is received")
-        found = subprocess.run(
+        listing = subprocess.run(
             ["grep", "-rl", SECRET, folder], text=True, capture_output=True, check=False
         ).stdout
-        assert found == ""
+        assert listing == ""
     assert [(one["event"], one["cause"], one["attempt"]) for one in hook.received] == [
         ("finished", "finished", 1),
         ("gave-up", "crash", 1),

@@ -30,6 +30,32 @@ that default is dropped.
 """
 
 # The text after a table.
+PLACEHOLDERS = """\
+## Placeholders
+
+Values that only the running job knows, in `args` and in `environment.variables`:
+
+| placeholder | value |
+|---|---|
+| `{run_dir}` | the run folder, the same for all attempts |
+| `{run_id}` | the run's name, the same for all attempts |
+| `{attempt}` | the attempt, four digits from `0001` |
+| `{job_id}` | the Slurm job of this attempt |
+| `{array_task}` | the index of this task, with `slurm.array` |
+| `{checkpoint}` | with `checkpoint.path`, in `args` only: its newest match, or empty |
+
+```yaml
+args: {output_dir: "{run_dir}/output", seed: "{array_task}"}
+slurm: {array: 0-3, time: 1:00:00}
+environment: {variables: {WANDB_RUN_GROUP: "{run_id}"}}
+```
+
+Write the quotes: without them YAML reads `{run_dir}` as a mapping. A value with spaces is one \
+word. All other braces, such as JSON, reach the script as written; write `{{run_dir}}` for the \
+text `{run_dir}`. No shell reads `args` and `variables`, so `$NAME` is not expanded there; \
+`validate` notes it. A `command` and the lines of `setup` are shell: they read \
+[variables](../guides/nodes-with-command.md#the-variables-that-it-can-read).
+"""
 SHARING = """\
 ## What others see
 

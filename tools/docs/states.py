@@ -46,9 +46,19 @@ SCRIPT_CODES = """\
 
 ## Exit codes of a job
 
-A job exits with 0 when the run finished, and when it was stopped on request, so that `afterok` is
-satisfied. If the run ended for good otherwise, it exits with the code of its launch, or with 1. A
-job that is requeued has not ended for Slurm; before a successor, jobs that wait get the new id.
+| exit code | |
+|---|---|
+| 0 | the run finished |
+| 75 | the run was stopped or cancelled, or another job trains it |
+| 1, or that of its launch | the run ended otherwise, or continues in a successor |
+
+Only 0 satisfies `--dependency=afterok`: after `clusterrun stop` or `clusterrun cancel`, a job that
+depends on the run's success does not start. A job that is requeued has not ended for Slurm; before
+a successor, jobs that wait get the new id.
+
+If the site requeues or holds jobs that exit with one of these codes (`RequeueExit` and
+`RequeueExitHold` in slurm.conf), the job exits with the next code that is not listed: 76, 77, and
+so on.
 """
 
 

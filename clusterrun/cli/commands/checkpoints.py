@@ -29,14 +29,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a run's checkpoints, newest last."""
     with progress("verifying") as report:
-        found = checkpoints(options.run, verify=options.verify, report_progress=report)
+        listed = checkpoints(options.run, verify=options.verify, report_progress=report)
     if options.json:
-        print_json(found)
-    elif found:
-        print(format_columns([_HEADINGS, *map(_checkpoint_row, found)]))
+        print_json(listed)
+    elif listed:
+        print(format_columns([_HEADINGS, *map(_checkpoint_row, listed)]))
     else:
         print("no checkpoints yet", file=sys.stderr)
-    return 1 if options.verify and any(one.damaged for one in found) else 0
+    return 1 if options.verify and any(one.damaged for one in listed) else 0
 
 
 def _checkpoint_row(one: SavedCheckpoint) -> tuple[str, ...]:

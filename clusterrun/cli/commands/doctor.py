@@ -51,25 +51,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the findings; return 1 if one of them keeps runs from working."""
     request = Request("", tuple(options.overrides), options.profile, own_python=True)
-    found = doctor(
+    examination = doctor(
         request, on_nodes=options.on_nodes, timeout=options.timeout, report_progress=_print_progress
     )
     if options.json:
         print_json(
-            {"findings": found.findings, "problems": found.problems, "warnings": found.warnings}
+            {
+                "findings": examination.findings,
+                "problems": examination.problems,
+                "warnings": examination.warnings,
+            }
         )
     else:
         print_table(
-            [_HEADINGS, *(row for finding in found.findings for row in _finding_rows(finding))],
+            [
+                _HEADINGS,
+                *(row for finding in examination.findings for row in _finding_rows(finding)),
+            ],
             _STYLES,
         )
     if options.write_profile is not None:
-        _write_profile(found, options.write_profile, force=options.force)
+        _write_profile(examination, options.write_profile, force=options.force)
+    problems = _format_count(examination.problems, "problem")
     print(
-        f"{_format_count(found.problems, 'problem')}, {_format_count(found.warnings, 'warning')}",
+        f"{problems}, {_format_count(examination.warnings, 'warning')}",
         file=sys.stderr,
     )
-    return 1 if found.problems else 0
+    return 1 if examination.problems else 0
 
 
 def _print_progress(line: str) -> None:
@@ -86,10 +94,10 @@ def _finding_rows(finding: Finding) -> list[tuple[str, str, str]]:
     return [*rows, ("", "", f"  {label}: {finding.fix}")] if finding.fix else rows
 
 
-def _write_profile(found: Examination, name: str, *, force: bool) -> None:
+def _write_profile(examination: Examination, name: str, *, force: bool) -> None:
     from clusterrun.job_spec.profile import own_profile  # noqa: PLC0415
     from clusterrun.site_checks.first_profile import first_profile, write_profile  # noqa: PLC0415 - only with --write-profile
 
     path = Path(name).expanduser() if name else own_profile(os.environ)
-    write_profile(path, first_profile(found.site, os.environ), force=force)
+    write_profile(path, first_profile(examination.site, os.environ), force=force)
     print(f"wrote {path}; review it, its values are guesses", file=sys.stderr)

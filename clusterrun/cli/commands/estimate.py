@@ -88,14 +88,14 @@ def run(options: argparse.Namespace) -> int:
     request = EstimateRequest(
         **{field.name: getattr(options, field.name) for field in fields(EstimateRequest)}
     )
-    found = make_estimate(request, _load_planned(options))
+    comparison = make_estimate(request, _load_planned(options))
     if options.json:
-        print_json(found.values())
+        print_json(comparison.values())
         return 0
-    print(_format_table(found))
-    for line in found.words():
+    print(_format_table(comparison))
+    for line in comparison.words():
         print(line)
-    for note in found.notes():
+    for note in comparison.notes():
         print(f"note: {note}", file=sys.stderr)
     return 0
 
@@ -109,11 +109,11 @@ def _load_planned(options: argparse.Namespace) -> PlannedRun | None:
     return PlannedRun(prepared.loaded, prepared.work_dir, environment, prepared.script)
 
 
-def _format_table(found: Comparison) -> str:
-    known = found.question.gpu_memory is not None
+def _format_table(comparison: Comparison) -> str:
+    known = comparison.question.gpu_memory is not None
     rows = [[*_HEADINGS, *(["FITS"] if known else []), ""]]
-    for needs in found.rows:
-        states, mark = needs.states, "<- this run" if needs.strategy == found.own else ""
+    for needs in comparison.rows:
+        states, mark = needs.states, "<- this run" if needs.strategy == comparison.own else ""
         sizes = (
             states.weights,
             states.gradients,
@@ -125,7 +125,9 @@ def _format_table(found: Comparison) -> str:
             states.host,
         )
         fits = (
-            [needs.fits(found.question.gpu_memory)] if found.question.gpu_memory is not None else []
+            [needs.fits(comparison.question.gpu_memory)]
+            if comparison.question.gpu_memory is not None
+            else []
         )
-        rows.append([needs.strategy.name, *map(found.amount, sizes), *fits, mark])
-    return "\n".join([found.title(), "", format_columns(rows), ""])
+        rows.append([needs.strategy.name, *map(comparison.amount, sizes), *fits, mark])
+    return "\n".join([comparison.title(), "", format_columns(rows), ""])

@@ -35,6 +35,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-sbatch", metavar="FILE", help="an sbatch script to translate; it is read, not run"
     )
+    parser.add_argument(
+        "--check",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="with --from-sbatch: compare what the script and the spec would start, without "
+        "running either (default); --no-check writes the spec in any case",
+    )
+    parser.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="ARGUMENT",
+        help="with --from-sbatch: the script's own arguments, after --",
+    )
     parser.add_argument("--script", metavar="FILE", help="the training script")
     parser.add_argument(
         "--strategy",
@@ -72,6 +85,9 @@ def run(options: argparse.Namespace) -> int:
             ]
         )
     new_file.check_names(options.name, options.script)
+    if options.arguments and options.from_sbatch is None:
+        what = f"unexpected argument {options.arguments[0]!r}"
+        raise SpecError([Problem("init", "", what, "add --script or --from-sbatch before it")])
     slurm = {name: getattr(options, name.replace("-", "_")) for name in _SLURM}
     target = new_file.Target(options.output, options.force, options.profile)
     if options.from_sbatch is not None:
@@ -82,7 +98,9 @@ def run(options: argparse.Namespace) -> int:
             **slurm,
         }
         new_file.refuse_options(name for name, value in given.items() if value is not None)
-        made = new_file.write_translation(options.from_sbatch, target)
+        made = new_file.write_translation(
+            options.from_sbatch, target, arguments=options.arguments, check=options.check
+        )
     else:
         from clusterrun.cli.init_questions import ask_for_request  # noqa: PLC0415
 
@@ -95,6 +113,14 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print_next_commands(made, translated=options.from_sbatch is not None)
     return 0
+
+
+def _describe_check(check: str) -> str:
+    same, _, rest = check.partition("; ")
+    if same != "same":
+        return check
+    what = "checked: the spec starts the same as the old script"
+    return f"{what}; {rest}" if rest else what
 
 
 def _print_problems(made: NewSpec) -> None:
@@ -116,6 +142,8 @@ def _print_problems(made: NewSpec) -> None:
 def _print_next_commands(made: NewSpec, *, translated: bool) -> None:
     _print_problems(made)
     print(f"{chr(10) * translated}wrote {made.file}", file=sys.stderr)
+    if made.check:
+        print(_describe_check(made.check), file=sys.stderr)
     for problem in made.problems:
         print(f"fix: {problem}", file=sys.stderr)
     for command, what in (

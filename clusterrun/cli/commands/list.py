@@ -32,9 +32,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the active runs, then those that have ended, each newest first."""
-    found = list_runs(only=parse_filter(options.state, options.since, options.name, options.tag))
+    statuses = list_runs(only=parse_filter(options.state, options.since, options.name, options.tag))
     if options.json:
-        print_json([status.as_dict() for status in found])
+        print_json([status.as_dict() for status in statuses])
     else:
-        print_runs(found)
+        print_runs(statuses)
     return 0

@@ -40,11 +40,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a run's output; on a terminal, each rank's lines have a color of their own."""
-    wanted = LogFilter(options.rank, options.node, options.grep)
+    log_filter = LogFilter(options.rank, options.node, options.grep)
     if options.json:
-        return _print_json_lines(options, wanted)
+        return _print_json_lines(options, log_filter)
     if uses_colours():
-        return _print_coloured(options, wanted)
+        return _print_coloured(options, log_filter)
     for piece in logs(
         options.run,
         attempt=options.attempt,
@@ -58,9 +58,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_json_lines(options: argparse.Namespace, wanted: LogFilter) -> int:
-    for found in log_lines(options.run, wanted, attempt=options.attempt, follow=options.follow):
-        print_json({"attempt": found.attempt, **asdict(found.line)})
+def _print_json_lines(options: argparse.Namespace, log_filter: LogFilter) -> int:
+    for entry in log_lines(options.run, log_filter, attempt=options.attempt, follow=options.follow):
+        print_json({"attempt": entry.attempt, **asdict(entry.line)})
     return 0
 
 
@@ -75,22 +75,22 @@ def _parse_attempt(word: str) -> AttemptChoice:
         ) from error
 
 
-def _print_coloured(options: argparse.Namespace, wanted: LogFilter) -> int:
+def _print_coloured(options: argparse.Namespace, log_filter: LogFilter) -> int:
     attempt = None
-    for found in log_lines(options.run, wanted, attempt=options.attempt, follow=options.follow):
-        if attempt not in (None, found.attempt):
-            print(f"---- attempt {found.attempt}", file=sys.stderr, flush=True)
-        attempt = found.attempt
-        sys.stdout.write(_label_line(found))
+    for entry in log_lines(options.run, log_filter, attempt=options.attempt, follow=options.follow):
+        if attempt not in (None, entry.attempt):
+            print(f"---- attempt {entry.attempt}", file=sys.stderr, flush=True)
+        attempt = entry.attempt
+        sys.stdout.write(_label_line(entry))
         sys.stdout.flush()
     return 0
 
 
-def _label_line(found: LogLine) -> str:
+def _label_line(entry: LogLine) -> str:
     """Prefix a line with its rank and node in the rank's color; return other lines unchanged."""
-    rank, node = found.line.rank, found.line.node
+    rank, node = entry.line.rank, entry.line.node
     if rank is None:
-        return found.raw
+        return entry.raw
     label = f"rank {rank} {node}".rstrip()
-    end = "\n" if found.raw.endswith("\n") else ""
-    return f"{coloured(f'{label} |', RANKS[rank % len(RANKS)])} {found.line.text}{end}"
+    end = "\n" if entry.raw.endswith("\n") else ""
+    return f"{coloured(f'{label} |', RANKS[rank % len(RANKS)])} {entry.line.text}{end}"

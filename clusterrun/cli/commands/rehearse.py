@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     def report(text: str) -> None:
         print(f"{time.monotonic() - started:5.0f} s  {text}", file=sys.stderr, flush=True)
 
-    found = rehearse(
+    rehearsal = rehearse(
         request_from_options(options),
         steps=options.steps,
         local=options.local,
@@ -46,9 +46,9 @@ def run(options: argparse.Namespace) -> int:
         tell=report,
     )
     if options.json:
-        print_json(found)
+        print_json(rehearsal)
     else:
-        print(format_outcome(found))
-    if found.outcome == OUT_OF_TIME:
+        print(format_outcome(rehearsal))
+    if rehearsal.outcome == OUT_OF_TIME:
         return 124
-    return 0 if found.survived else 1
+    return 0 if rehearsal.survived else 1

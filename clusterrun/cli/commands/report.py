@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.screen import draw_bar, print_table
-from clusterrun.cli.output.status_text import HEADINGS, attempt_row
+from clusterrun.cli.output.status_text import HEADINGS, attempt_row, describe_loss
 from clusterrun.reporting.goodput import PARTS
 from clusterrun.reporting.run_report import RunReport, report, write_page
 from clusterrun.units import format_duration
@@ -24,40 +24,43 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print where a run's time went, or write a page with its curves."""
-    found = report(options.run)
+    run_report = report(options.run)
     if options.html:
-        _write_html(Path(options.html), found)
+        _write_html(Path(options.html), run_report)
     elif options.json:
-        print_json(found.as_dict())
+        print_json(run_report.as_dict())
     else:
-        _print_report(found)
+        _print_report(run_report)
     return 0
 
 
-def _write_html(path: Path, found: RunReport) -> None:
+def _write_html(path: Path, run_report: RunReport) -> None:
     from clusterrun.reporting.page.drawing import render_page  # noqa: PLC0415 - it needs Jinja2
 
-    write_page(path, render_page(found))
+    write_page(path, render_page(run_report))
     print(f"wrote {path}", file=sys.stderr)
 
 
-def _print_report(found: RunReport) -> None:
-    split = found.time_split
+def _print_report(run_report: RunReport) -> None:
+    split = run_report.time_split
     ettr = (
         "unknown: the script does not use clusterrun.training" if split.unknown else "not known yet"
     )
     facts = {
-        "run": found.status.run_id,
-        "state": found.status.state.value,
+        "run": run_report.status.run_id,
+        "state": run_report.status.state.value,
         "wall": format_duration(split.wall),
         "ETTR": ettr
         if split.ettr is None
         else f"{split.ettr:.1%} of the wall time was productive training",
-        "GPU hours": _format_hours(found.gpu_hours.used, found.gpu_hours.wasted)
-        if found.gpu_hours
+        "GPU hours": _format_hours(run_report.gpu_hours.used, run_report.gpu_hours.wasted)
+        if run_report.gpu_hours
         else "",
-        "node hours": _format_hours(found.node_hours.used, found.node_hours.wasted),
-        "speed": f"{found.samples_per_second:.4g} samples/s" if found.samples_per_second else "",
+        "node hours": _format_hours(run_report.node_hours.used, run_report.node_hours.wasted),
+        "speed": f"{run_report.samples_per_second:.4g} samples/s"
+        if run_report.samples_per_second
+        else "",
+        "loss": describe_loss(run_report.status),
     }
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items() if value), end="\n\n")
     seconds = {
@@ -71,9 +74,11 @@ def _print_report(found: RunReport) -> None:
         for words, part in seconds.items()
     ]
     print_table([("WHERE THE TIME WENT", "TIME", "SHARE", ""), *rows])
-    if found.attempts:
+    if run_report.attempts:
         print()
-        print_table([HEADINGS, *(attempt_row(one, found.status) for one in found.attempts)])
+        print_table(
+            [HEADINGS, *(attempt_row(one, run_report.status) for one in run_report.attempts)]
+        )
 
 
 def _format_hours(used: float, wasted: float | None) -> str:

@@ -22,6 +22,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Queue a new attempt of a run that has ended."""
-    made = resume(options.run, options.overrides)
-    folder = f"resumed as job {made.job_id}; run folder: {made.paths.folder}"
-    return print_submission(made, options, f"{folder}\n  clusterrun logs -f {made.run_id}")
+    resumed = resume(options.run, options.overrides)
+    folder = f"resumed as job {resumed.job_id}; run folder: {resumed.paths.folder}"
+    return print_submission(resumed, options, f"{folder}\n  clusterrun logs -f {resumed.run_id}")

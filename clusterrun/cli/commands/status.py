@@ -56,34 +56,34 @@ def run(options: argparse.Namespace) -> int:
     if len(active) > 1 and not options.json:
         print_runs(active)
         return 0
-    found = active[0] if active else status("last" if options.run is None else options.run)
-    rows = _read_sweep(found, options.sort) if found.tasks else []
+    run_status = active[0] if active else status("last" if options.run is None else options.run)
+    rows = _read_sweep(run_status, options.sort) if run_status.tasks else []
     if options.csv:
-        return _print_csv(found, rows)
+        return _print_csv(run_status, rows)
     if options.json:
         others = {"active_runs": [one.as_dict() for one in active]} if options.run is None else {}
         table = {"members": [row.as_dict() for row in rows]} if rows else {}
-        print_json({**complete_status(found), **table, **others})
+        print_json({**complete_status(run_status), **table, **others})
         return 0
     if options.run is None and not active:
         print("no active runs; showing the most recent", file=sys.stderr)
-    _print_status(found, rows)
+    _print_status(run_status, rows)
     return 0
 
 
-def _read_sweep(found: RunStatus, sort: str) -> list[Row]:
+def _read_sweep(run_status: RunStatus, sort: str) -> list[Row]:
     """Return the members of a sweep; none for another array."""
     from clusterrun.cli.output.sweep_table import sweep_rows  # noqa: PLC0415 - only for a sweep
     from clusterrun.run_folder.members import read_members  # noqa: PLC0415 - same reason
 
-    members = read_members(RunPaths(Path(found.folder)))
-    return sweep_rows(found, members, sort) if members else []
+    members = read_members(RunPaths(Path(run_status.folder)))
+    return sweep_rows(run_status, members, sort) if members else []
 
 
-def _print_csv(found: RunStatus, rows: Sequence[Row]) -> int:
+def _print_csv(run_status: RunStatus, rows: Sequence[Row]) -> int:
     if not rows:
         hint = "omit --csv; `clusterrun list --json` has all runs"
-        raise SpecError([Problem("--csv", "", f"{found.run_id} is not a sweep", hint)])
+        raise SpecError([Problem("--csv", "", f"{run_status.run_id} is not a sweep", hint)])
     from clusterrun.cli.output.sweep_table import write_csv  # noqa: PLC0415 - only for a sweep
 
     sys.stdout.write(write_csv(rows))
@@ -96,15 +96,15 @@ def _find_active_runs() -> list[RunStatus]:
     return active_runs()
 
 
-def _print_status(found: RunStatus, rows: Sequence[Row]) -> None:
-    print(format_status(found, outlook(found)))
+def _print_status(run_status: RunStatus, rows: Sequence[Row]) -> None:
+    print(format_status(run_status, outlook(run_status)))
     if rows:
         from clusterrun.cli.output.sweep_table import format_sweep  # noqa: PLC0415 - only for a sweep
 
         print("\n" + format_sweep(rows))
-    elif found.tasks:
-        print("\n" + format_runs(list(found.tasks)))
-    attempts = list_attempts(RunPaths(Path(found.folder)))
+    elif run_status.tasks:
+        print("\n" + format_runs(list(run_status.tasks)))
+    attempts = list_attempts(RunPaths(Path(run_status.folder)))
     if attempts:
         print()
-        print_table([HEADINGS, *(attempt_row(attempt, found) for attempt in attempts)])
+        print_table([HEADINGS, *(attempt_row(attempt, run_status) for attempt in attempts)])

@@ -13,6 +13,6 @@ add_options = add_run_options
 
 def run(options: argparse.Namespace) -> int:
     """Request a checkpoint and exit from a run; a run that has ended stays as it is."""
-    found = stop(options.run)
-    with_state = found.state is not State.UNKNOWN
-    return print_state(found, as_json=options.json, with_state=with_state)
+    status = stop(options.run)
+    with_state = status.state is not State.UNKNOWN
+    return print_state(status, as_json=options.json, with_state=with_state)

@@ -42,21 +42,23 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         _dry_run(prepared, as_json=options.json)
         return 0
-    made = submit_prepared(prepared, local=options.local)
-    return print_submission(made, options, _format_next_commands(made, local=options.local))
+    submitted = submit_prepared(prepared, local=options.local)
+    return print_submission(
+        submitted, options, _format_next_commands(submitted, local=options.local)
+    )
 
 
 def _dry_run(prepared: Prepared, *, as_json: bool) -> None:
-    found = try_submission(prepared)
+    trial = try_submission(prepared)
     if as_json:
-        print_json(found)
+        print_json(trial)
         return
-    if found.members:
-        print(format_members(found.members))
+    if trial.members:
+        print(format_members(trial.members))
     else:
-        sys.stdout.write(found.script)
+        sys.stdout.write(trial.script)
     print(
-        found.slurm_response or "note: no Slurm on this machine; only rendered the script",
+        trial.slurm_response or "note: no Slurm on this machine; only rendered the script",
         file=sys.stderr,
     )
 
@@ -73,17 +75,17 @@ def _warn_about_memory(prepared: Prepared) -> None:
         print(f"warning: {words}", file=sys.stderr)
 
 
-def _format_next_commands(made: RunRef, *, local: bool) -> str:
+def _format_next_commands(submitted: RunRef, *, local: bool) -> str:
     what = (
-        f"started on this machine as process {made.job_id}"
+        f"started on this machine as process {submitted.job_id}"
         if local
-        else f"queued as job {made.job_id}"
+        else f"queued as job {submitted.job_id}"
     )
     lines = [
-        f"{what}; run folder: {made.paths.folder}",
-        f"  clusterrun status {made.run_id}",
-        f"  clusterrun logs -f {made.run_id}",
-        f"  clusterrun stop {made.run_id}      checkpoint and stop",
-        f"  clusterrun cancel {made.run_id}    cancel at once",
+        f"{what}; run folder: {submitted.paths.folder}",
+        f"  clusterrun status {submitted.run_id}",
+        f"  clusterrun logs -f {submitted.run_id}",
+        f"  clusterrun stop {submitted.run_id}      checkpoint and stop",
+        f"  clusterrun cancel {submitted.run_id}    cancel at once",
     ]
     return "\n".join(lines)

@@ -28,14 +28,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Wait until a run has ended; return 0 if it completed, else 1."""
     try:
-        found = wait(options.run, options.timeout)
+        status = wait(options.run, options.timeout)
     except TimeoutError as error:
         print(error, file=sys.stderr)
         if options.json:
             print_json({"problems": [Problem("--timeout", "", str(error))]})
         return 124
     if options.json:
-        print_json(found.as_dict())
+        print_json(status.as_dict())
     else:
-        print(format_status(found))
-    return 0 if found.state is State.COMPLETED else 1
+        print(format_status(status))
+    return 0 if status.state is State.COMPLETED else 1

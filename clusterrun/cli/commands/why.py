@@ -19,32 +19,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print why a run is in its state."""
-    found = why(options.run)
+    answer = why(options.run)
     if options.json:
-        print_json(found)
+        print_json(answer)
     else:
-        print(format_why(found))
+        print(format_why(answer))
     return 0
 
 
-def format_why(found: Why) -> str:
+def format_why(answer: Why) -> str:
     """Format an answer for people: headings, and one fact per line."""
-    job = f", job {found.job_id}" if found.job_id else ""
-    lines = [f"{found.run_id}: {coloured(found.state, style_of(found.state))}{job}"]
-    if found.reason and found.waiting is None and found.stopped is None:
-        lines.append(found.reason)
-    if found.waiting:
-        lines += ["", "why it is not running", *map(_indent, _format_waiting(found.waiting))]
-    if found.liveness:
-        lines += ["", "is it making progress", *map(_indent, _format_alive(found.liveness))]
-    if found.stopped:
+    job = f", job {answer.job_id}" if answer.job_id else ""
+    lines = [f"{answer.run_id}: {coloured(answer.state, style_of(answer.state))}{job}"]
+    if answer.reason and answer.waiting is None and answer.stopped is None:
+        lines.append(answer.reason)
+    if answer.warning:
+        lines.append(coloured(answer.warning, style_of("bad")))
+    if answer.waiting:
+        lines += ["", "why it is not running", *map(_indent, _format_waiting(answer.waiting))]
+    if answer.liveness:
+        lines += ["", "is it making progress", *map(_indent, _format_alive(answer.liveness))]
+    if answer.stopped:
         which = (
-            f"why attempt {found.stopped.attempt} stopped"
-            if found.stopped.attempt
+            f"why attempt {answer.stopped.attempt} stopped"
+            if answer.stopped.attempt
             else "why it stopped"
         )
-        lines += ["", which, *map(_indent, _format_stopped(found.stopped))]
-    lines += ["", "what comes next", *map(_indent, _format_next(found.next))]
+        lines += ["", which, *map(_indent, _format_stopped(answer.stopped))]
+    lines += ["", "what comes next", *map(_indent, _format_next(answer.next))]
     return "\n".join(lines)
 
 

@@ -16,12 +16,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def print_state(found: RunStatus, *, as_json: bool, with_state: bool = True) -> int:
+def print_state(status: RunStatus, *, as_json: bool, with_state: bool = True) -> int:
     """Print a run's state after a request on stderr, and JSON on stdout; return 0."""
-    state = f"{found.state.value}: " if with_state else ""
-    print(f"{found.run_id}: {state}{found.reason}", file=sys.stderr)
+    state = f"{status.state.value}: " if with_state else ""
+    print(f"{status.run_id}: {state}{status.reason}", file=sys.stderr)
     if as_json:
-        print_json(found.as_dict())
+        print_json(status.as_dict())
     return 0
 
 
@@ -34,13 +34,19 @@ def add_submission_options(parser: argparse.ArgumentParser) -> None:
     add_json(shape)
 
 
-def print_submission(made: RunRef, options: argparse.Namespace, next_commands: str) -> int:
+def print_submission(submitted: RunRef, options: argparse.Namespace, next_commands: str) -> int:
     """Print a submitted run, for people with the next commands; return 0."""
     if options.json:
-        print_json({"run_id": made.run_id, "job_id": made.job_id, "folder": made.paths.folder})
+        print_json(
+            {
+                "run_id": submitted.run_id,
+                "job_id": submitted.job_id,
+                "folder": submitted.paths.folder,
+            }
+        )
     elif options.parsable:
-        print(f"{made.run_id};{made.job_id}")
+        print(f"{submitted.run_id};{submitted.job_id}")
     else:
-        print(made.run_id)
+        print(submitted.run_id)
         print(next_commands, file=sys.stderr)
     return 0

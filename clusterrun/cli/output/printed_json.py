@@ -24,8 +24,8 @@ def print_json(answer: object) -> None:
 
 def print_failure(error: ClusterrunError) -> None:
     """Print why the command failed, instead of its output."""
-    found = error.problems if isinstance(error, SpecError) else [_make_problem(error)]
-    print_json({"problems": list(found)})
+    problems = error.problems if isinstance(error, SpecError) else [_make_problem(error)]
+    print_json({"problems": list(problems)})
 
 
 def _make_problem(error: ClusterrunError) -> Problem:

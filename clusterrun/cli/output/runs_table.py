@@ -11,16 +11,17 @@ from clusterrun.slurm.states import State
 _HEADINGS = ("RUN", "STATE", "JOB", "ATTEMPT", "STEP", "REASON")
 
 
-def print_runs(found: Sequence[RunStatus]) -> None:
+def print_runs(statuses: Sequence[RunStatus]) -> None:
     """Print runs as a table."""
     print_table(
-        [_HEADINGS, *map(_run_row, found)], {state.value: style_of(state.value) for state in State}
+        [_HEADINGS, *map(_run_row, statuses)],
+        {state.value: style_of(state.value) for state in State},
     )
 
 
-def format_runs(found: Sequence[RunStatus]) -> str:
+def format_runs(statuses: Sequence[RunStatus]) -> str:
     """Format runs as plain columns."""
-    return format_columns([_HEADINGS, *map(_run_row, found)])
+    return format_columns([_HEADINGS, *map(_run_row, statuses)])
 
 
 def _run_row(status: RunStatus) -> tuple[str, ...]:

@@ -26,37 +26,37 @@ _ACTIVITIES = {
 }
 
 
-def format_status(found: RunStatus, ahead: Outlook | None = None) -> str:
+def format_status(status: RunStatus, ahead: Outlook | None = None) -> str:
     """Format a status for people, one fact per line, without unknown facts."""
-    earlier = ", ".join(job for job in found.job_ids if job != found.job_id)
+    earlier = ", ".join(job for job in status.job_ids if job != status.job_id)
     facts = {
-        "run": found.run_id,
-        "state": _colour_state(found, ahead),
-        "job": found.job_id + (f" (previously: {earlier})" if earlier else ""),
-        "attempt": found.attempt or "",
-        "step": _format_step(found),
-        "loss": _format_loss(found, ahead),
+        "run": status.run_id,
+        "state": _colour_state(status, ahead),
+        "job": status.job_id + (f" (previously: {earlier})" if earlier else ""),
+        "attempt": status.attempt or "",
+        "step": _format_step(status),
+        "loss": _format_loss(status, ahead),
         "speed": _format_speed(ahead) if ahead else "",
-        "remaining": _format_remaining(found, ahead),
+        "remaining": _format_remaining(status, ahead),
         "checkpoint": _format_saved(ahead.last_checkpoint)
         if ahead and ahead.last_checkpoint
         else "",
-        "next checkpoint": _format_next_save(found, ahead) if ahead else "",
-        "nodes": found.nodes,
-        "excluded nodes": ", ".join(found.excluded_nodes),
-        "tags": ", ".join(found.tags),
-        "exit code": "" if found.exit_code is None else str(found.exit_code),
-        "folder": found.folder,
+        "next checkpoint": _format_next_save(status, ahead) if ahead else "",
+        "nodes": status.nodes,
+        "excluded nodes": ", ".join(status.excluded_nodes),
+        "tags": ", ".join(status.tags),
+        "exit code": "" if status.exit_code is None else str(status.exit_code),
+        "folder": status.folder,
     }
     return "\n".join(f"{name:<17}{value}" for name, value in facts.items() if value != "")
 
 
-def attempt_row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
+def attempt_row(attempt: Attempt, status: RunStatus) -> tuple[str, ...]:
     """Return an attempt's table row."""
-    last = attempt.number == found.attempt
-    runs = last and not attempt.summary and not found.state.final
+    last = attempt.number == status.attempt
+    runs = last and not attempt.summary and not status.state.final
     ended = attempt.summary or (
-        found.reason if last and found.state.final else "running" if runs else ""
+        status.reason if last and status.state.final else "running" if runs else ""
     )
     start, end = (
         "?" if step is None else str(step)
@@ -84,58 +84,67 @@ def attempt_row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
     )
 
 
-def format_status_line(found: RunStatus, ahead: Outlook) -> str:
+def format_status_line(status: RunStatus, ahead: Outlook) -> str:
     """Format the changing parts of a status as one line."""
     saved = f"checkpoint {ahead.last_checkpoint.name}" if ahead.last_checkpoint else ""
-    attempt = f"attempt {found.attempt}" if found.attempt else ""
-    step = "" if found.step is None else f"step {_format_plain_step(found)}"
-    loss = "" if found.loss is None else f"loss {found.loss:.4f}"
-    parts = [found.run_id, _format_state(found, ahead), attempt, step, loss, saved]
+    attempt = f"attempt {status.attempt}" if status.attempt else ""
+    step = "" if status.step is None else f"step {_format_plain_step(status)}"
+    loss = "" if status.loss is None else f"loss {status.loss:.4f}"
+    parts = [status.run_id, _format_state(status, ahead), attempt, step, loss, saved]
     return "  ".join(part for part in parts if part)
 
 
-def complete_status(found: RunStatus) -> dict[str, object]:
+def complete_status(status: RunStatus) -> dict[str, object]:
     """Return a run's status, outlook and attempts as plain values."""
-    attempts = list_attempts(RunPaths(Path(found.folder)))
+    attempts = list_attempts(RunPaths(Path(status.folder)))
     return {
-        **found.as_dict(),
-        **outlook(found).as_dict(),
+        **status.as_dict(),
+        **outlook(status).as_dict(),
         "attempts": [asdict(attempt) for attempt in attempts],
     }
 
 
-def _format_state(found: RunStatus, ahead: Outlook | None) -> str:
+def _format_state(status: RunStatus, ahead: Outlook | None) -> str:
     doing = _ACTIVITIES.get(ahead.activity, "") if ahead else ""
-    why = found.reason if found.reason not in ("", "None") else doing
-    return found.state.value + (f" ({why})" if why else "")
+    why = status.reason if status.reason not in ("", "None") else doing
+    return status.state.value + (f" ({why})" if why else "")
 
 
-def _colour_state(found: RunStatus, ahead: Outlook | None) -> str:
-    return coloured(_format_state(found, ahead), style_of(found.state.value))
+def _colour_state(status: RunStatus, ahead: Outlook | None) -> str:
+    return coloured(_format_state(status, ahead), style_of(status.state.value))
 
 
-def _format_plain_step(found: RunStatus) -> str:
-    return f"{found.step}" + (f" of {found.total_steps}" if found.total_steps else "")
+def _format_plain_step(status: RunStatus) -> str:
+    return f"{status.step}" + (f" of {status.total_steps}" if status.total_steps else "")
 
 
-def _format_step(found: RunStatus) -> str:
-    if found.step is None:
+def _format_step(status: RunStatus) -> str:
+    if status.step is None:
         return ""
     drawn = (
-        f"  {draw_bar(found.step, found.total_steps)} {found.step / found.total_steps:.0%}"
-        if found.total_steps and is_terminal()
+        f"  {draw_bar(status.step, status.total_steps)} {status.step / status.total_steps:.0%}"
+        if status.total_steps and is_terminal()
         else ""
     )
-    return _format_plain_step(found) + drawn
+    return _format_plain_step(status) + drawn
 
 
-def _format_loss(found: RunStatus, ahead: Outlook | None) -> str:
-    if found.loss is None:
+def _format_loss(status: RunStatus, ahead: Outlook | None) -> str:
+    if status.loss is None:
         return ""
+    if status.loss_not_finite_since is not None:
+        return coloured(describe_loss(status), style_of("bad"))
     losses: Sequence[float] = [loss for _, loss in ahead.losses] if ahead else ()
-    return f"{found.loss:.4f}" + (
+    return f"{status.loss:.4f}" + (
         f"  {draw_sparkline(losses)}" if len(losses) > 1 and is_terminal() else ""
     )
+
+
+def describe_loss(found: RunStatus) -> str:
+    """Describe a loss that is not finite; empty for a finite one."""
+    if found.loss_not_finite_since is None:
+        return ""
+    return f"{found.loss}, not finite since step {found.loss_not_finite_since}"
 
 
 def _format_speed(ahead: Outlook) -> str:
@@ -150,15 +159,15 @@ def _format_speed(ahead: Outlook) -> str:
     return ", ".join(parts)
 
 
-def _format_remaining(found: RunStatus, ahead: Outlook | None) -> str:
+def _format_remaining(status: RunStatus, ahead: Outlook | None) -> str:
     parts = (
         [f"{format_duration(ahead.seconds_left)} to the last step"]
         if ahead and ahead.seconds_left is not None
         else []
     )
     parts += (
-        [f"{format_duration(found.time_limit_at - time.time())} to the job's time limit"]
-        if found.time_limit_at
+        [f"{format_duration(status.time_limit_at - time.time())} to the job's time limit"]
+        if status.time_limit_at
         else []
     )
     return ", ".join(parts)
@@ -175,13 +184,13 @@ def _format_saved(saved: SavedCheckpoint) -> str:
     return f"{saved.name}, {format_duration(time.time() - saved.saved_at)} ago, {condition}"
 
 
-def _format_next_save(found: RunStatus, ahead: Outlook) -> str:
+def _format_next_save(status: RunStatus, ahead: Outlook) -> str:
     if ahead.next_checkpoint_at is not None:
         seconds = ahead.next_checkpoint_at - time.time()
         return f"in {format_duration(seconds)}" if seconds > 0 else "due"
     if ahead.next_checkpoint_step is None:
         return ""
-    steps = max(ahead.next_checkpoint_step - (found.step or 0), 0)
+    steps = max(ahead.next_checkpoint_step - (status.step or 0), 0)
     when = (
         ""
         if ahead.seconds_per_step is None

@@ -50,9 +50,9 @@ def watch(name: str | None, *, as_json: bool, sort: str = "loss") -> int:
 def _watch_on_terminal(read_statuses: Callable[[], list[RunStatus]], sort: str) -> None:
     with live_display() as show:
         while True:
-            found = read_statuses()
-            show(_format_screen(found, sort))
-            if _all_ended(found):
+            statuses = read_statuses()
+            show(_format_screen(statuses, sort))
+            if _all_ended(statuses):
                 return
             time.sleep(_POLL_S)
 
@@ -61,9 +61,9 @@ def _watch_in_lines(read_statuses: Callable[[], list[RunStatus]], *, as_json: bo
     printed: dict[str, tuple[object, ...]] = {}
     steps_printed_at = 0.0
     while True:
-        found = read_statuses()
+        statuses = read_statuses()
         steps_too = time.monotonic() - steps_printed_at >= _STEP_LINES_EVERY_S
-        for status in found:
+        for status in statuses:
             ahead = outlook(status)
             saved = ahead.last_checkpoint.name if ahead.last_checkpoint else ""
             key = (
@@ -84,27 +84,27 @@ def _watch_in_lines(read_statuses: Callable[[], list[RunStatus]], *, as_json: bo
                         flush=True,
                     )
                 printed[status.run_id], steps_printed_at = (*key, status.step), time.monotonic()
-        if _all_ended(found):
+        if _all_ended(statuses):
             return
         time.sleep(_POLL_S)
 
 
-def _all_ended(found: list[RunStatus]) -> bool:
-    return all(status.state.final for status in found)
+def _all_ended(statuses: list[RunStatus]) -> bool:
+    return all(status.state.final for status in statuses)
 
 
-def _format_screen(found: list[RunStatus], sort: str) -> str:
-    if not found:
+def _format_screen(statuses: list[RunStatus], sort: str) -> str:
+    if not statuses:
         return "no active runs"
-    if len(found) > 1:
-        return format_runs(found)
-    attempts = list_attempts(RunPaths(Path(found[0].folder)))
+    if len(statuses) > 1:
+        return format_runs(statuses)
+    attempts = list_attempts(RunPaths(Path(statuses[0].folder)))
     parts = [
-        format_status(found[0], outlook(found[0])),
-        _format_tasks(found[0], sort),
+        format_status(statuses[0], outlook(statuses[0])),
+        _format_tasks(statuses[0], sort),
     ]
     parts += (
-        [format_columns([HEADINGS, *(attempt_row(attempt, found[0]) for attempt in attempts)])]
+        [format_columns([HEADINGS, *(attempt_row(attempt, statuses[0]) for attempt in attempts)])]
         if attempts
         else []
     )

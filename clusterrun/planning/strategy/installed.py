@@ -51,10 +51,10 @@ def _read_keys(accelerate: Path) -> AccelerateKeys:
         (accelerate / "commands" / "config" / "config_args.py").read_text(encoding="utf-8")
     )
     launch = ast.parse((accelerate / "commands" / "launch.py").read_text(encoding="utf-8"))
-    found = AccelerateKeys(frozenset(_config_fields(config)), frozenset(_launch_flags(launch)))
-    if not {"distributed_type", "num_processes"} <= found.config or "zero_stage" not in found.flags:
+    keys = AccelerateKeys(frozenset(_config_fields(config)), frozenset(_launch_flags(launch)))
+    if not {"distributed_type", "num_processes"} <= keys.config or "zero_stage" not in keys.flags:
         raise ValueError("not the expected files of accelerate")
-    return found
+    return keys
 
 
 def _config_fields(tree: ast.Module) -> Iterator[str]:

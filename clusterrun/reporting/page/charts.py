@@ -115,15 +115,15 @@ def lay_out_chart(
 
 
 def _lay_out_lines(series: Series, across: Scale, up: Scale) -> list[ChartLine]:
-    found = []
+    lines = []
     for kind, words, part in (
         ("lost", ", trained again later", series.lost),
         ("kept", "", series.kept),
     ):
         for number, points in part.items():
             placed = " ".join(f"{across(x):g},{up(y):g}" for x, y in thin_out(points))
-            found.append(ChartLine(kind, f"attempt {number}{words}", placed))
-    return [line for line in found if line.points]
+            lines.append(ChartLine(kind, f"attempt {number}{words}", placed))
+    return [line for line in lines if line.points]
 
 
 def thin_out(points: Sequence[XY], most: int = _MOST) -> list[XY]:

@@ -31,7 +31,7 @@ from clusterrun.version import __version__
 Value = Callable[[Point], float | None]
 
 
-def render_page(found: RunReport) -> str:
+def render_page(run_report: RunReport) -> str:
     """Return the page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template_folder()),
@@ -42,16 +42,16 @@ def render_page(found: RunReport) -> str:
     )
     environment.filters["span"] = format_clock
     environment.filters["local"] = format_moment
-    until = max((one.ended_at for one in found.timeline), default=0.0)
-    until = until if found.status.state.final and until else time.time()
-    waits = _find_waiting_since(found)
-    segments, numbers, ticks = lay_out_timeline(found.timeline, waits, until)
+    until = max((one.ended_at for one in run_report.timeline), default=0.0)
+    until = until if run_report.status.state.final and until else time.time()
+    waits = _find_waiting_since(run_report)
+    segments, numbers, ticks = lay_out_timeline(run_report.timeline, waits, until)
     return environment.get_template("report.html.j2").render(
-        run=found,
-        status=found.status,
-        split=found.time_split,
-        parts=list_parts(found),
-        charts=lay_out_charts(found),
+        run=run_report,
+        status=run_report.status,
+        split=run_report.time_split,
+        parts=list_parts(run_report),
+        charts=lay_out_charts(run_report),
         segments=segments,
         numbers=numbers,
         ticks=ticks,
@@ -59,32 +59,34 @@ def render_page(found: RunReport) -> str:
         height=HEIGHT,
         lane=LANE,
         names=PARTS,
-        steps_lost=sum(one.steps_lost or 0 for one in found.attempts),
+        steps_lost=sum(one.steps_lost or 0 for one in run_report.attempts),
         version=__version__,
         now=time.time(),
         last_loss=next(
-            (point.loss for point in reversed(found.curve) if point.loss is not None), None
+            (point.loss for point in reversed(run_report.curve) if point.loss is not None), None
         ),
     )
 
 
-def list_parts(found: RunReport) -> list[tuple[str, str, float, float]]:
+def list_parts(run_report: RunReport) -> list[tuple[str, str, float, float]]:
     """Return the nonzero parts of the wall clock time: kind, name, seconds, share."""
-    wall = found.time_split.wall or 1.0
-    every = [(kind, words, float(getattr(found.time_split, kind))) for kind, words in PARTS.items()]
+    wall = run_report.time_split.wall or 1.0
+    every = [
+        (kind, words, float(getattr(run_report.time_split, kind))) for kind, words in PARTS.items()
+    ]
     return [(kind, words, seconds, seconds / wall) for kind, words, seconds in every if seconds > 0]
 
 
-def lay_out_charts(found: RunReport) -> list[Chart]:
+def lay_out_charts(run_report: RunReport) -> list[Chart]:
     """Lay out the curves over steps and over time; a value that was never logged has no chart."""
     zero = min(
         (
             one.started_at if one.waiting_since is None else one.waiting_since
-            for one in found.timeline
+            for one in run_report.timeline
         ),
         default=0.0,
     )
-    wanted: list[tuple[str, str, Value, bool]] = [
+    definitions: list[tuple[str, str, Value, bool]] = [
         ("loss-steps", "Loss over steps", lambda point: point.loss, False),
         ("loss-time", "Loss over time", lambda point: point.loss, True),
         ("rate-steps", "Learning rate over steps", lambda point: point.learning_rate, False),
@@ -92,17 +94,21 @@ def lay_out_charts(found: RunReport) -> list[Chart]:
         ("speed-steps", "Throughput over steps, samples/s", lambda point: point.rate, False),
         ("speed-time", "Throughput over time, samples/s", lambda point: point.rate, True),
     ]
-    made = []
-    for name, title, value, times in wanted:
-        series = _make_series(found, value, zero if times else None)
+    charts = []
+    for name, title, value, times in definitions:
+        series = _make_series(run_report, value, zero if times else None)
         if any(series.kept.values()):
             titles = title, "time since submission" if times else "optimizer steps"
-            made.append(
+            charts.append(
                 lay_out_chart(
-                    name, titles, series, _find_attempt_marks(found, zero, times=times), times=times
+                    name,
+                    titles,
+                    series,
+                    _find_attempt_marks(run_report, zero, times=times),
+                    times=times,
                 )
             )
-    return made
+    return charts
 
 
 def format_moment(moment: float | None) -> str:
@@ -110,15 +116,17 @@ def format_moment(moment: float | None) -> str:
     return "" if moment is None else time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(moment))
 
 
-def _make_series(found: RunReport, y: Value, zero: float | None) -> Series:
+def _make_series(run_report: RunReport, y: Value, zero: float | None) -> Series:
     """Return the series of a chart, over seconds since `zero` or, without it, over steps."""
 
     def x(point: Point) -> float:
         return float(point.step) if zero is None else point.time - zero
 
     kept, lost = {}, {}
-    for index, (one, measure) in enumerate(zip(found.attempts, found.measures, strict=True)):
-        until = _find_repeated_step(found.attempts[index + 1 :])
+    for index, (one, measure) in enumerate(
+        zip(run_report.attempts, run_report.measures, strict=True)
+    ):
+        until = _find_repeated_step(run_report.attempts[index + 1 :])
         placed = [
             (point.step, (x(point), value))
             for point in measure.points
@@ -137,20 +145,24 @@ def _find_repeated_step(later: tuple[Attempt, ...]) -> int | None:
     )
 
 
-def _find_attempt_marks(found: RunReport, zero: float, *, times: bool) -> list[tuple[float, int]]:
+def _find_attempt_marks(
+    run_report: RunReport, zero: float, *, times: bool
+) -> list[tuple[float, int]]:
     if times:
-        return [(one.started_at - zero, one.number) for one in found.timeline[1:]]
+        return [(one.started_at - zero, one.number) for one in run_report.timeline[1:]]
     return [
         (float(one.resumed_from_step), one.number)
-        for one in found.attempts[1:]
+        for one in run_report.attempts[1:]
         if one.resumed_from_step is not None
     ]
 
 
-def _find_waiting_since(found: RunReport) -> float | None:
+def _find_waiting_since(run_report: RunReport) -> float | None:
     """Return when an active run's wait for its next attempt started."""
-    if found.status.state.final:
+    if run_report.status.state.final:
         return None
-    last = found.timeline[-1] if found.timeline else None
-    since = [moment for moment, after in found.submissions if last is None or after >= last.number]
+    last = run_report.timeline[-1] if run_report.timeline else None
+    since = [
+        moment for moment, after in run_report.submissions if last is None or after >= last.number
+    ]
     return since[-1] if since else last.ended_at if last else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from clusterrun.errors import ClusterError
 
 if TYPE_CHECKING:
     from tree_sitter import Node
+
+_ASSIGNED_IN_SUM = re.compile(r"([A-Za-z_]\w*)\s*(?:[-+*/%]?=(?!=)|\+\+|--)")
 
 
 def parse(text: str) -> Node:
@@ -39,16 +42,18 @@ def below(node: Node) -> Iterator[Node]:
 
 def redirections(node: Node) -> list[str]:
     """Return a command's redirections, without `2>&1`, which is still true in a run."""
-    found = [
+    texts = [
         text_of(child)
         for child in node.named_children
         if child.type in ("file_redirect", "heredoc_redirect")
     ]
-    return [text.partition("\n")[0] for text in found if not text.startswith("2>&")]
+    return [text.partition("\n")[0] for text in texts if not text.startswith("2>&")]
 
 
 def assigned_names(node: Node) -> list[str]:
     """Return the variables that are assigned in a node."""
-    return [
+    names = [
         text_of(one.named_children[0]) for one in below(node) if one.type == "variable_assignment"
     ]
+    sums = re.findall(r"\(\((.*?)\)\)", text_of(node), re.DOTALL)
+    return [*names, *(name for text in sums for name in _ASSIGNED_IN_SUM.findall(text))]

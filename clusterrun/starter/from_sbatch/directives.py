@@ -21,6 +21,10 @@ _BARE = frozenset(
 )
 
 
+# sbatch takes it, and its manual does not list it (src/common/slurm_opt.c)
+_ALIASES = {"tasks-per-node": "ntasks-per-node"}
+
+
 @dataclass(frozen=True)
 class Option:
     """One sbatch option by its long name, with its line; the value is True without one."""
@@ -44,7 +48,7 @@ class Directives:
 
 def read_directives(text: str) -> Directives:
     """Return the options of a script, in every form that sbatch accepts."""
-    found: dict[str, Option] = {}
+    options: dict[str, Option] = {}
     late: list[int] = []
     unread: list[tuple[int, str]] = []
     command_seen = False
@@ -54,12 +58,12 @@ def read_directives(text: str) -> Directives:
         elif line.startswith(_MARK):
             for name, value in _pair_options(_split_words(line.removeprefix(_MARK))):
                 if name:
-                    found[name] = Option(name, value, number)
+                    options[name] = Option(name, value, number)
                 else:
                     unread.append((number, str(value)))
         elif line.strip() and not line.lstrip().startswith("#"):
             command_seen = True
-    return Directives(found, tuple(late), tuple(unread))
+    return Directives(options, tuple(late), tuple(unread))
 
 
 def _pair_options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
@@ -73,6 +77,7 @@ def _pair_options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
                 if option in options.KNOWN | set(_BARE)
                 else options.complete_prefix(option) or option
             )
+            name = _ALIASES.get(name, name)
             yield name, value if equals else name in _BARE or next(rest, "")
         elif word.startswith("-") and word[1:2] in options.SHORT:
             name = options.SHORT[word[1]]

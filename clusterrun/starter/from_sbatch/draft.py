@@ -19,3 +19,8 @@ class Draft:
     """The mistakes in the old script; `path` is the name of the mistake."""
     notes: list[Problem] = field(default_factory=list)
     """What the new run does differently, and what was not translated."""
+    command_line: int = 0
+    """The line of the command in the old script."""
+    check: str = ""
+    """`same` if the spec was proven to start what the script starts; else why it was not
+    compared."""

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _EXPANSION = re.compile(r"\$\{?(#?)(\w+|[@*])(?:\[(@|\*|\d+)\])?(?:(:?[-+])(.*?))?\}?", re.DOTALL)
-_GLOB = re.compile(r"(?<!\\)[*?]|^\[|\{\d+\.\.\d+\}")
+_GLOB = re.compile(r"(?<!\\)[*?]|\{\d+\.\.\d+\}")
+_PART_OF_ARGUMENTS = re.compile(r"\$\{@:\s*(\d+)\}")
+_BLANKS = re.compile(r"(?:\s|\\\n)*")
 _SUMS = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -47,11 +49,26 @@ def resolve(node: Node, scope: Scope) -> list[Word]:
     return [Word(parts if node.type == "string" else _make_bare(parts, node), line_of(node))]
 
 
+def _is_unset(node: Node, scope: Scope) -> bool:
+    """Return whether an unquoted `$NAME` is empty, and so no word."""
+    found = re.fullmatch(r"\$(\w+)|\$\{(\w+)\}", text_of(node))
+    name = (found[1] or found[2]) if found else ""
+    if not name or not scope.is_unset(name):
+        return False
+    scope.unset.setdefault(name, line_of(node))
+    return True
+
+
 def _make_bare(parts: tuple[Part, ...], node: Node) -> tuple[Part, ...]:
     """Return the parts of a node outside quotes."""
     if node.type == "concatenation":
         return parts
     return tuple(Bare(part) if isinstance(part, Shell) else part for part in parts)
+
+
+def _without_blanks(node: Node) -> str:
+    """Return an expansion without what precedes it: the parser includes blanks in a string."""
+    return _BLANKS.sub("", text_of(node), count=1).rstrip()
 
 
 def one_word(node: Node, scope: Scope) -> Word:
@@ -61,6 +78,8 @@ def one_word(node: Node, scope: Scope) -> Word:
 
 def _resolve_unquoted(node: Node, scope: Scope) -> list[Word]:
     value = _expand(node, scope)
+    if value is None and _is_unset(node, scope):
+        return []
     if value is None:
         return [Word((Bare(text_of(node)),), line_of(node))]
     words = value if isinstance(value, tuple) else (value,)
@@ -81,7 +100,7 @@ def _split_word(word: Word) -> list[Word]:
 
 
 def _resolve_parts(node: Node, scope: Scope) -> tuple[Part, ...]:
-    text = text_of(node).strip() if "expansion" in node.type else text_of(node)
+    text = _without_blanks(node) if "expansion" in node.type else text_of(node)
     if node.type in ("word", "number", "variable_name", "command_name") and not node.named_children:
         return (_resolve_plain(text, scope),)
     if node.type == "raw_string":
@@ -93,10 +112,15 @@ def _resolve_parts(node: Node, scope: Scope) -> tuple[Part, ...]:
         if isinstance(value, tuple):
             value = Word(tuple(part for word in value for part in (*word.parts, " "))[:-1], 0)
         return (Shell(text),) if value is None else value.parts
-    if node.type == "arithmetic_expansion":
-        number = _evaluate_sum(text, scope)
-        return (Shell(text),) if number is None else (str(number),)
-    return (Shell(text),)
+    return (_resolve_computed(node, text, scope) or Shell(text),)
+
+
+def _resolve_computed(node: Node, text: str, scope: Scope) -> str:
+    """Return the value of a sum or of a command that prints what is known; else nothing."""
+    if node.type == "command_substitution":
+        return _printed_by(text, scope)
+    number = _evaluate_sum(text, scope) if node.type == "arithmetic_expansion" else None
+    return "" if number is None else str(number)
 
 
 def _resolve_plain(text: str, scope: Scope) -> Part:
@@ -120,7 +144,7 @@ def _join_parts(node: Node, scope: Scope) -> tuple[Part, ...]:
         if child.type == "string_content":
             continue
         text = text_of(child)  # in a string, an expansion node includes the blanks before it
-        blanks = text[: len(text) - len(text.lstrip())] if "expansion" in child.type else ""
+        blanks = _BLANKS.match(text)[0] if "expansion" in child.type else ""  # type: ignore[index]
         parts.append(_unescape(source[place : child.start_byte - start].decode()) + blanks)
         inner = _resolve_parts(child, scope)
         parts.extend(inner if quoted or child.type == "string" else _make_bare(inner, child))
@@ -135,9 +159,10 @@ def _unescape(text: str) -> str:
 
 def _expand(node: Node, scope: Scope) -> Value:
     """Return the value of an expansion; None if it is known only at run time."""
-    found = _EXPANSION.fullmatch(text_of(node).strip())
+    text = _without_blanks(node)
+    found = _EXPANSION.fullmatch(text)
     if not found:
-        return None
+        return _expand_arguments(text, scope)
     count, name, index, sign, other = found.groups()
     value = scope.look(name)
     unset = (
@@ -156,6 +181,33 @@ def _expand(node: Node, scope: Scope) -> Value:
         return value
     number = int(index or 0)
     return value[number] if number < len(value) and all(word.known for word in value) else None
+
+
+def _expand_arguments(text: str, scope: Scope) -> Value:
+    """Return the value of `${@:NUMBER}`; None for any other text."""
+    part = _PART_OF_ARGUMENTS.fullmatch(text)
+    arguments = scope.look("@") if part else None
+    if part is None or not isinstance(arguments, tuple):
+        return None
+    return arguments[max(int(part[1]) - 1, 0) :]
+
+
+def _printed_by(text: str, scope: Scope) -> str:
+    """Return what a command prints that depends only on the script and its shell; else nothing."""
+    inner = text[2:-1].strip() if text.startswith("$(") else text.strip("`").strip()
+    conda = scope.shell.get("CONDA_EXE", "")
+    if inner == "conda info --base" and conda.endswith("/bin/conda"):
+        return conda.removesuffix("/bin/conda")
+    words = inner.split()
+    if words[:1] == ["expr"] and len(words) > 1:
+        number = _evaluate_sum("$((" + " ".join(words[1:]).replace("\\*", "*") + "))", scope)
+        return "" if number is None else str(number)
+    if re.fullmatch(
+        r"scontrol show hostnames?( \"?\$\{?SLURM_(JOB_)?NODELIST\}?\"?)? *\| *wc -l", inner
+    ):
+        nodes = scope.look("SLURM_JOB_NUM_NODES")
+        return nodes.text if isinstance(nodes, Word) and nodes.known else ""
+    return ""
 
 
 def _evaluate_sum(text: str, scope: Scope) -> int | None:

@@ -99,6 +99,12 @@ class Facts:
     """Lines that only print."""
     reads_arguments: bool = False
     """Whether it reads its own arguments."""
+    files: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """The texts of files that `cat` writes, by path, each with its place in `kept`."""
+    unset: dict[str, int] = field(default_factory=dict)
+    """Variables that nothing sets, read as words of their own, and their lines."""
+    computed: list[str] = field(default_factory=list)
+    """Names for values that the batch shell computes."""
     unreadable: list[int] = field(default_factory=list)
     requeues: int = 0
     """The line with `scontrol requeue`."""

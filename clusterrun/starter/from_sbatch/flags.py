@@ -69,7 +69,7 @@ def parse_command(started: Started) -> Parsed:
 
 
 def _split_flags(kind: str, words: Sequence[Word]) -> tuple[dict[str, Word | None], int]:
-    found: dict[str, Word | None] = {}
+    flags: dict[str, Word | None] = {}
     place = 0
     while place < len(words) and words[place].text.startswith("-"):
         word = words[place]
@@ -78,15 +78,15 @@ def _split_flags(kind: str, words: Sequence[Word]) -> tuple[dict[str, Word | Non
         name = _LETTERS.get(name, name)
         place += 1
         if equals:
-            found[name] = _value_after_equals(word)
+            flags[name] = _value_after_equals(word)
         elif name in _BARE[kind] or place >= len(words) or words[place].text.startswith("--"):
-            found[name] = None
+            flags[name] = None
             # accelerate also accepts forms such as `--same_network true`
             place += place < len(words) and words[place].text.lower() in ("true", "false")
         else:
-            found[name] = words[place]
+            flags[name] = words[place]
             place += 1
-    return found, place
+    return flags, place
 
 
 def _value_after_equals(word: Word) -> Word:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 
@@ -9,7 +10,8 @@ from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.facts import Facts
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
-from clusterrun.starter.from_sbatch.words import names_in
+from clusterrun.starter.from_sbatch.setup import BUILDS, RENDEZVOUS
+from clusterrun.starter.from_sbatch.words import Word, names_in
 
 Mistakes = Iterator[tuple[int, str, str, str]]
 
@@ -18,6 +20,11 @@ _PORT = re.compile(r"^\s*(?:export\s+)?(?:\w*PORT)=[\"']?(\d{4,5})\b")
 _LOOPBACK = re.compile(
     r"hostname\s+(-i|-I|--ip-address|--all-ip-addresses)\b|MASTER_ADDR=[\"']?(localhost|127\.0\.0\.1)"
 )
+_PORT_IN_TEXT = re.compile(
+    r"--(?:main_process_port|master[-_]port|rdzv[-_]endpoint)[= ](?:\S*:)?(\d{4,5})\b"
+)
+_SOURCED = re.compile(r"^\s*(source|\.)\s+(?!.*(activate|bashrc|profile|conda\.sh))", re.MULTILINE)
+_OF_RENDEZVOUS = re.compile(r"--(rdzv|main_process|master|hostfile|deepspeed_hostfile|job-?id)")
 _PORT_FLAGS = ("main_process_port", "master_port", "rdzv_endpoint")
 
 
@@ -33,17 +40,19 @@ def _find_node_rank(
     if requested.nodes < 2 and requested.tasks_a_node < 2:
         return
     hint = "fixed: the job script evaluates it on each node"
+    reported: set[str] = set()
     for word in selected.started.words:
-        for name in sorted(word.names & set(_PER_NODE)):
+        for name in sorted(word.names & set(_PER_NODE) - reported):
             if not selected.started.shell:
+                reported.add(name)
                 what = (
                     f"${name} is evaluated by the batch script on the first node, so every node is "
                     f"{_PER_NODE[name]}"
                 )
                 yield word.line, "node-rank", what, hint
     for name, variable in facts.variables.items():
-        for inner in sorted(variable.value.names & set(_PER_NODE)):
-            if not variable.on_nodes:
+        for inner in sorted(variable.value.names & set(_PER_NODE) - reported):
+            if not variable.on_nodes and not BUILDS.fullmatch(name):
                 what = (
                     f"{name}=${inner} is evaluated by the batch script on the first node, so every "
                     f"node is {_PER_NODE[inner]}"
@@ -85,13 +94,24 @@ def _find_fixed_port(
     what = "port {} is fixed, and may be in use by another job on the node or by an old socket"
     for number, line in _code_lines(facts):
         found = _PORT.match(line)
-        if found:
+        if found and _is_used_as_port(facts, number, line):
             yield number, "port", what.format(found[1]), hint
+    if not selected.parsed.flags:
+        for found in _PORT_IN_TEXT.finditer(selected.command):
+            yield selected.started.line_of_words, "port", what.format(found[1]), hint
     for name in _PORT_FLAGS:
         word = selected.parsed.flags.get(name)
         given = re.search(r"(?:^|:)(\d{4,5})$", word.text) if word is not None else None
         if given and word is not None and not _find_rendezvous_variable(facts, given[1]):
             yield word.line, "port", what.format(given[1]), hint
+
+
+def _is_used_as_port(facts: Facts, number: int, line: str) -> bool:
+    """Return whether a port is used as it is: it is read, and is not where a search starts."""
+    name = line.partition("=")[0].split()[-1]
+    others = "\n".join(other for place, other in _code_lines(facts) if place != number)
+    searched = re.search(rf"(while|until|for)\b[^\n]*{name}\b|{name}=\$\(\({name}", others)
+    return not searched and (name in RENDEZVOUS or name in names_in(others))
 
 
 def _find_rendezvous_variable(facts: Facts, port: str) -> bool:
@@ -176,8 +196,8 @@ def _find_first_node(
     if requested.nodes < 2 or selected.started.kind not in launchers.LAUNCHERS:
         return
     if not re.search(
-        r"scontrol +show +hostname|hostname|SLURMD_NODENAME|SLURM_LAUNCH_NODE_IPADDR", code
-    ):
+        r"scontrol +show +hostname|hostname|HOSTNAME|SLURMD_NODENAME|SLURM_LAUNCH_NODE_IPADDR", code
+    ) and not _SOURCED.search(code):
         what = "no `scontrol show hostnames`: nothing finds the first allocated node"
         yield selected.started.line, "first-node", what, "fixed: the job script finds it"
 
@@ -196,20 +216,19 @@ def _find_accumulation(
 
 
 def _find_job_id(_facts: Facts, _requested: ResourceRequest, selected: SelectedCommand) -> Mistakes:
-    for word in selected.started.words:
-        if names_in(word.text) & {"SLURM_JOB_ID", "SLURM_JOBID"} and not selected.started.shell:
-            if word.text.startswith("--rdzv") or word == selected.parsed.flags.get("rdzv_id"):
+    words = selected.started.words
+    for before, word in itertools.pairwise((Word(("",), 0), *words)):
+        if selected.started.shell or "$((" in word.text or "host" in word.text:
+            continue
+        if names_in(word.text) & {"SLURM_JOB_ID", "SLURM_JOBID"}:
+            if _OF_RENDEZVOUS.match(word.text) or _OF_RENDEZVOUS.match(before.text):
                 continue
             what = (
                 f"{word.text}: a run that continues in another job does not find the files of this "
                 "one"
             )
-            yield (
-                word.line,
-                "job-id",
-                what,
-                "use a fixed path, or one below $CLUSTERRUN_RUN_DIR, the run folder",
-            )
+            hint = "use a fixed path, or one below $CLUSTERRUN_RUN_DIR, the run folder"
+            yield word.line, "job-id", what, hint
 
 
 RULES: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Mistakes], ...] = (

@@ -42,8 +42,8 @@ def _kind_of_python(words: Sequence[Word]) -> tuple[str, list[Word]]:
     while place < len(words) and words[place].text.startswith("-"):
         flag = words[place].text
         if flag == "-m" and place + 1 < len(words):
-            found = _MODULES.get(words[place + 1].text)
-            return (found, list(words[place + 2 :])) if found else ("python", list(words))
+            kind = _MODULES.get(words[place + 1].text)
+            return (kind, list(words[place + 2 :])) if kind else ("python", list(words))
         if flag in ("-c", "-", "-V", "--version"):
             return "other", list(words)
         place += 2 if flag in ("-W", "-X") else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from clusterrun import units
@@ -9,6 +10,7 @@ from clusterrun.errors import Problem
 from clusterrun.planning.time_limit import USUAL_HOURS
 from clusterrun.starter.from_sbatch import (
     launch_mistakes,
+    more_mistakes,
     process_count_mistakes,
     shell_mistakes,
 )
@@ -19,8 +21,25 @@ from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 Mistakes = Iterator[tuple[int, str, str, str]]
 """Line, name, what is wrong, and what to do."""
 
+_ON_NODE = re.compile(r"\$\{?SLURM_(NODEID|PROCID|LOCALID)")
+# A command keeps its own words, so the job script corrects less.
+_HINTS_OF_COMMAND = {
+    "port": "use $MASTER_PORT in the command: a free port, which the job script exports",
+    "port-of-node": "use $MASTER_PORT in the command: a free port, which the job script exports",
+    "address": "use $MASTER_ADDR in the command: an address of the first node",
+    "first-node": "use $MASTER_ADDR in the command: an address of the first node",
+    "node-rank": "the command runs on each node: use $SLURM_NODEID in it",
+    "num-processes": "correct the number in the command",
+    "machines": "use $SLURM_JOB_NUM_NODES in the command",
+}
 # sbatch(1), "filename pattern": each of these is unique per job.
 _JOB_PATTERNS = ("%j", "%J", "%A", "%x-%j")
+
+
+def _hint_of_command(name: str, hint: str, selected: SelectedCommand) -> str:
+    if name == "node-rank" and _ON_NODE.search(selected.command):
+        return hint  # it is evaluated where the command runs
+    return _HINTS_OF_COMMAND.get(name, hint)
 
 
 def find_mistakes(
@@ -36,8 +55,14 @@ def find_mistakes(
         *launch_mistakes.RULES,
         *process_count_mistakes.RULES,
         *shell_mistakes.RULES,
+        *more_mistakes.RULES,
     )
     found = sorted({fault for rule in rules for fault in rule(facts, requested, selected)})
+    if not selected.launched:
+        found = [
+            (line, name, what, _hint_of_command(name, hint, selected))
+            for line, name, what, hint in found
+        ]
     return [
         Problem(f"{facts.name}:{line}" if line else facts.name, name, what, hint)
         for line, name, what, hint in found

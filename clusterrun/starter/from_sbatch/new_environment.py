@@ -36,7 +36,9 @@ def environment_section(
     """
     for line, _, name in selected.left:
         facts.secrets.setdefault(name, line)
-    variables = _exported_variables(facts, selected) | _read_export_option(facts, requested)
+    variables = _exported_variables(facts, selected) | _read_export_option(
+        facts, requested, selected
+    )
     defined = {*variables}.union(*(kept.defines for kept in setup))
     inherited = _inherited_variables(
         facts, [selected.command, *(kept.text for kept in setup)], defined, shell
@@ -67,7 +69,7 @@ def environment_section(
         "conda": facts.conda[1] if facts.conda else None,
         **python,
         "variables": shown,
-        "setup": [without_secrets(kept.text, facts.written_secrets) for kept in setup],
+        "setup": [without_secrets(kept.text, facts.written_secrets, flags=True) for kept in setup],
         "secrets": [*facts.secrets, *sorted(secrets - {*facts.secrets})],
     }
     return {key: value for key, value in found.items() if value}, set(inherited)
@@ -93,12 +95,16 @@ def _exported_variables(facts: Facts, selected: SelectedCommand) -> dict[str, st
     return found
 
 
-def _read_export_option(facts: Facts, requested: ResourceRequest) -> dict[str, str]:
+def _read_export_option(
+    facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> dict[str, str]:
     """Return the variables of `--export`; a name without a value becomes a secret."""
     found = {}
-    for part in requested.text("export").split(","):
+    srun = selected.started.srun
+    given = [requested.text("export"), srun.options.get("export", "") if srun else ""]
+    for part in ",".join(given).split(","):
         name, equals, value = part.partition("=")
-        if equals and is_secret_name(name):
+        if equals and is_secret_name(name, value):
             facts.secrets.setdefault(name, requested.line("export"))
             facts.written_secrets.setdefault(value, name)
         elif equals:
@@ -120,7 +126,7 @@ def _inherited_variables(
             or name.startswith(("SLURM_", "BASH", "CLUSTERRUN_"))
         ):
             continue
-        if is_secret_name(name):
+        if is_secret_name(name, shell.get(name)):
             facts.secrets.setdefault(name, 0)
         elif name in shell and name not in facts.secrets:
             found[name] = shell[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from clusterrun.errors import Problem
@@ -13,21 +14,33 @@ from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 from clusterrun.starter.from_sbatch.setup import lines_after
 
+# The job script sets these by itself, or they follow from the spec.
+_HANDLED_OF_SRUN = frozenset(
+    """
+    nodes ntasks ntasks-per-node cpus-per-task kill-on-bad-exit label unbuffered jobid nodelist
+    relative gres gpus gpus-per-node gpus-per-task gpus-per-tres exclusive wait quiet verbose
+    job-name overlap exact mem time partition account tasks-per-node
+    """.split()
+)
+
+
+_COUNTS_NODES = re.compile(r"\$\{?SLURM_(NNODES|JOB_NUM_NODES)\b")
+
 
 def notes_of(
     facts: Facts, requested: ResourceRequest, selected: SelectedCommand, draft: Draft
 ) -> list[Problem]:
     """Return the notes for the user, in the order of the lines."""
-    found = sorted(
+    notes = sorted(
         {
             *_note_launch(requested, selected),
-            *_note_options(requested),
-            *_note_omissions(facts, selected),
+            *_note_options(requested, facts.text),
+            *_note_omissions(facts, requested, selected, draft),
             *_note_setup(draft),
         }
     )
     problems = [
-        Problem(f"{facts.name}:{line}" if line else facts.name, "", what) for line, what in found
+        Problem(f"{facts.name}:{line}" if line else facts.name, "", what) for line, what in notes
     ]
     return [*draft.notes, *problems]
 
@@ -59,13 +72,12 @@ def _note_dropped_parts(selected: SelectedCommand) -> Iterator[tuple[int, str]]:
     for line, flag, name in selected.left:
         yield line, f"{flag} removed: read {name} from the environment in the training script"
     srun = started.srun.options if started.srun else {}
-    for name in sorted(
-        set(srun) & {"container-image", "container-mounts", "multi-prog", "mpi", "export"}
-    ):
-        yield (
-            started.line,
-            f"srun --{name}={srun[name]} not translated: the job script calls srun itself",
-        )
+    for name in sorted(set(srun) - _HANDLED_OF_SRUN):
+        if name != "export" or not srun[name].upper().startswith("ALL"):
+            option = f"--{name}={srun[name]}" if srun[name] else f"--{name}"
+            yield started.line, f"srun {option} not translated: the job script calls srun itself"
+    if started.piped and selected.launched:
+        yield started.line, "the pipe is removed: clusterrun logs shows the output"
     for text in started.dropped:
         feeds = text.endswith("|") or text.lstrip("0123456789").startswith("<")
         instead = (
@@ -77,7 +89,7 @@ def _note_dropped_parts(selected: SelectedCommand) -> Iterator[tuple[int, str]]:
         yield started.line, f"{what}: the job script starts one launcher per node"
 
 
-def _note_options(requested: ResourceRequest) -> Iterator[tuple[int, str]]:
+def _note_options(requested: ResourceRequest, text: str) -> Iterator[tuple[int, str]]:
     for name, option in requested.directives.options.items():
         if name in options.TASKS and requested.tasks_a_node > 1:
             tasks = requested.tasks_a_node
@@ -93,6 +105,9 @@ def _note_options(requested: ResourceRequest) -> Iterator[tuple[int, str]]:
         elif name in options.REFUSED or name in ("input", "export-file"):
             reason = options.REFUSED.get(name) or options.OWNED[name]
             yield option.line, f"--{name} not translated: {reason.partition('; ')[2] or reason}"
+    if "nodes" not in requested.directives.options and _COUNTS_NODES.search(text):
+        what = "no --nodes: the spec requests one node; set slurm.nodes if sbatch was given another"
+        yield 0, what
     if (
         requested.number("ntasks") > 1
         and not requested.text("nodes")
@@ -111,14 +126,34 @@ def _note_options(requested: ResourceRequest) -> Iterator[tuple[int, str]]:
         )
 
 
-def _note_omissions(facts: Facts, selected: SelectedCommand) -> Iterator[tuple[int, str]]:
+def _note_cpus(draft: Draft) -> Iterator[tuple[int, str]]:
+    accelerate = draft.values.get("accelerate") or {}
+    if not {"use_cpu", "config_file"} & set(accelerate):
+        what = "requests no GPU, and names none: it trains on CPUs"
+        yield 0, f"{what}; for GPUs that Slurm does not count, write accelerate: {{use_cpu: false}}"
+
+
+def _note_omissions(
+    facts: Facts, requested: ResourceRequest, selected: SelectedCommand, draft: Draft
+) -> Iterator[tuple[int, str]]:
+    command = selected.started.shell or selected.started.inside
+    last = selected.started.line + command.count("\n")
     for line in lines_after(facts, selected):
+        if command and selected.started.line <= line <= last:
+            continue
         yield line, "not translated: a run ends with its training"
     for line, _ in facts.traps:
         yield line, "trap removed: the job script saves and requeues by itself"
+    if any("conda info --base" in kept.text for kept in facts.kept) and not facts.modules:
+        what = "`conda info --base` needs conda on PATH, which the job does not have"
+        yield 0, f"{what}; write the path of conda.sh, or load conda's module before it"
+    if not requested.gpus_a_node and selected.launched:
+        yield from _note_cpus(draft)
     if facts.reads_arguments:
         what = "arguments after the script's name in sbatch are not in the spec"
-        yield 0, f"{what}; write them into args"
+        yield 0, f"{what}; pass them to init after --"
+    for name, line in facts.unset.items():
+        yield line, f"${name} omitted: neither the script nor your shell sets it"
     for line in facts.unreadable:
         yield line, "cannot be parsed as bash; kept as written"
 

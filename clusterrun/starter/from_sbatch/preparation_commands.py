@@ -8,12 +8,12 @@ from pathlib import PurePosixPath
 
 from clusterrun.quoting import quote
 from clusterrun.starter.from_sbatch.facts import Facts, Kept
+from clusterrun.starter.from_sbatch.more_mistakes import CONDA_INIT, SCRIPT_FOLDER
 from clusterrun.starter.from_sbatch.words import Scope, Word
 
 # Where the job script itself looks for conda (templates/functions/30-environment.sh).
-_FOUND_CONDA = re.compile(
-    r".*/(miniforge3|mambaforge|miniconda3|anaconda3)|/opt/(conda|miniconda3|miniforge3)"
-)
+_CONDA_AT_HOME = re.compile(r"(miniforge3|mambaforge|miniconda3|anaconda3)")
+_CONDA_IN_OPT = re.compile(r"/opt/(conda|miniconda3|miniforge3)")
 # These commands only print, and change nothing.
 PRINTING = frozenset(
     "echo printf date hostname pwd whoami nvidia-smi printenv env which lscpu free df"
@@ -31,10 +31,10 @@ def note_command(facts: Facts, scope: Scope, words: Sequence[Word], text: str, l
     if name in ("module", "ml"):
         _note_module(facts, texts, text, line, known=known)
     elif name in ("source", "."):
-        _note_source(facts, texts, text, line, known=known)
+        _note_source(facts, scope, texts, text, line, known=known)
     elif name in _CONDA and texts[1:2] == ["activate"]:
         _note_conda(facts, texts[2:], text, line, known=known)
-    elif name in ("cd", "pushd"):
+    elif name in ("cd", "pushd") and not SCRIPT_FOLDER.search(text):
         _note_folder(facts, scope, texts[1:], text, line, known=known)
     else:
         return _note_other(facts, name, texts, text, line)
@@ -53,6 +53,8 @@ def _note_other(facts: Facts, name: str, texts: Sequence[str], text: str, line: 
     elif texts[:2] == ["scontrol", "requeue"]:
         facts.requeues = facts.requeues or line
     else:
+        if CONDA_INIT.match(text) or (name == "cd" and SCRIPT_FOLDER.search(text)):
+            return True  # reported as a mistake
         # a job inherits nothing of the submitting shell, and use_conda defines `conda`
         hook = name == "eval" and re.search(r"(conda|mamba)\b.*\bhook", text)
         is_deactivation = name in ("deactivate", *_CONDA) and texts[-1:] == ["deactivate"]
@@ -74,7 +76,7 @@ def _note_module(facts: Facts, texts: Sequence[str], text: str, line: int, *, kn
         words = ["load", *words]
     if not words or words[0] in ("purge", "list", "avail", "reset"):
         return  # a job starts without modules
-    in_order = _keeps_module_lines(facts)
+    in_order = _keeps_order(facts)
     if (
         words[0] in _LOADS
         and known
@@ -88,34 +90,39 @@ def _note_module(facts: Facts, texts: Sequence[str], text: str, line: int, *, kn
     _keep_line(facts, f"module {text.partition(' ')[2]}", line)
 
 
-def _keeps_module_lines(facts: Facts) -> bool:
-    """Return whether modules are kept as lines, together with all lines that need them."""
-    return any(kept.text.startswith("module ") for kept in facts.kept)
+def _keeps_order(facts: Facts) -> bool:
+    """Return whether modules or sourced files are kept as lines, so that what follows is, too."""
+    return any(kept.text.startswith(("module ", "source ", ". ", "eval ")) for kept in facts.kept)
 
 
-def _note_source(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: bool) -> None:
+def _is_found(base: PurePosixPath, scope: Scope) -> bool:
+    """Return whether the job script itself looks for conda in a folder."""
+    at_home = str(base.parent) == scope.shell.get("HOME") and _CONDA_AT_HOME.fullmatch(base.name)
+    return bool(at_home or _CONDA_IN_OPT.fullmatch(str(base)))
+
+
+def _note_source(
+    facts: Facts, scope: Scope, texts: Sequence[str], text: str, line: int, *, known: bool
+) -> None:
     path = PurePosixPath(texts[1]) if len(texts) > 1 else PurePosixPath()
     if known and path.name == "activate" and (len(texts) > 2 or str(path) == "activate"):
         _note_conda(facts, texts[2:], text, line, known=known)
-    elif (
-        known
-        and path.name == "activate"
-        and path.parent.name == "bin"
-        and _keeps_module_lines(facts)
-    ):
+    elif known and path.name == "activate" and path.parent.name == "bin" and _keeps_order(facts):
         _keep_line(facts, f"use_venv {quote(path.parent.parent)}", line)
     elif known and path.name == "activate" and path.parent.name == "bin":
         facts.venv, facts.conda = (line, str(path.parent.parent)), None
-    elif known and path.name == "conda.sh" and _FOUND_CONDA.fullmatch(str(path.parents[2])):
+    elif known and path.name == "conda.sh" and _is_found(path.parents[2], scope):
         pass  # the job script finds it there
     elif path.name in (".bashrc", ".bash_profile", ".profile", "profile") and known:
         _keep_line(facts, f"{text} || :", line)
+        scope.is_open = True
     else:
         _keep_line(facts, text, line)
+        scope.is_open = True
 
 
 def _note_conda(facts: Facts, names: Sequence[str], text: str, line: int, *, known: bool) -> None:
-    if len(names) == 1 and known and _keeps_module_lines(facts):
+    if len(names) == 1 and known and _keeps_order(facts):
         _keep_line(facts, f"use_conda {quote(names[0])}", line)
         return
     by_hand = any("conda" in kept.text for kept in facts.kept)
@@ -133,6 +140,8 @@ def _note_folder(
     elif names[0] not in (".", "./"):
         base = facts.folder[1] if facts.folder else ""
         facts.folder = (line, str(PurePosixPath(base) / names[0]))
+        submission = PurePosixPath(scope.shell.get("PWD", "."))
+        scope.values["PWD"] = Word((str(submission / facts.folder[1]),), line)
         if facts.venv and not facts.started and not PurePosixPath(facts.venv[1]).is_absolute():
             here = scope.look("SLURM_SUBMIT_DIR")
             above = str(PurePosixPath(scope.shell.get("PWD", "."))) if here else "."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from clusterrun.starter.from_sbatch import launchers
@@ -9,6 +10,10 @@ from clusterrun.starter.from_sbatch.facts import Facts
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand, tasks_of
 
+# one process that uses several GPUs
+_SPLITS_MODEL = re.compile(
+    r"vllm|sglang|ray\b|tensor.parallel|pipeline|device.?map|model.parallel|\btp\b", re.IGNORECASE
+)
 Mistakes = Iterator[tuple[int, str, str, str]]
 
 
@@ -74,6 +79,7 @@ def _find_idle_gpus(
         selected.started.kind == "python"
         and requested.gpus_a_node > 1
         and tasks_of(selected.started, requested) == 1
+        and not _SPLITS_MODEL.search(selected.started.text)
     ):
         what = f"one process for {requested.gpus_a_node} GPUs: without a launcher, most are idle"
         yield (

@@ -8,24 +8,31 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clusterrun.starter.from_sbatch import launchers, preparation_commands
-from clusterrun.starter.from_sbatch.assignments import Assignments
 from clusterrun.starter.from_sbatch.bash import assigned_names, below, parse, redirections, text_of
 from clusterrun.starter.from_sbatch.directives import read_directives
-from clusterrun.starter.from_sbatch.expansion import resolve
 from clusterrun.starter.from_sbatch.facts import Facts, Kept, Started
-from clusterrun.starter.from_sbatch.secrets import names_of_secrets
+from clusterrun.starter.from_sbatch.recorder import Recorder
 from clusterrun.starter.from_sbatch.srun import strip_srun
-from clusterrun.starter.from_sbatch.words import Scope, Word, line_of, positional
+from clusterrun.starter.from_sbatch.words import Scope, Word, positional
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+_STRAIGHT = {"declaration_command", "comment"} | frozenset(
+    "command redirected_statement variable_assignment variable_assignments".split()
+)
+_EXITS = re.compile(r"\b(exit|return|die|fail|usage)\b")
 _DEEPEST = 5  # calls of functions within each other
 _ASSIGN = ("variable_assignment", "variable_assignments")
 
 
 def read_script(
-    name: str, text: str, *, shell: Mapping[str, str], known: Mapping[str, str]
+    name: str,
+    text: str,
+    *,
+    shell: Mapping[str, str],
+    known: Mapping[str, str],
+    arguments: Sequence[str] = (),
 ) -> Facts:
     """Read a script without running it.
 
@@ -34,34 +41,22 @@ def read_script(
     """
     facts = Facts(name, text, read_directives(text))
     scope = Scope({key: Word((value,), 0) for key, value in known.items()}, shell)
+    code = re.sub(r"(^|\s)#.*", "", text, flags=re.MULTILINE)
+    scope.bare = frozenset(re.findall(r"(?<![\w$])(?<!\$\{)[A-Za-z_]\w*", code))
+    if arguments:
+        scope.values |= positional([Word((one,), 0) for one in arguments])
     reader = Reader(facts, scope)
     root = parse(text)
     first = text.partition("\n")[0]
     facts.strict = first.startswith("#!") and " -" in first and "e" in first.rpartition(" -")[2]
     reader.statements(root.children)
     facts.reads_arguments = scope.reads_arguments
+    facts.unset = scope.unset
     return facts
 
 
-class Reader:
-    """Reads statements into Facts.
-
-    The text starts after line `offset` of the script; `outer` is the command that contains it.
-    """
-
-    def __init__(
-        self, facts: Facts, scope: Scope, offset: int = 0, outer: Started | None = None
-    ) -> None:
-        self.facts, self.scope, self.offset, self.outer = facts, scope, offset, outer
-        self.assigned = Assignments(facts, scope, offset, on_nodes=outer is not None)
-        self.inside = ""
-        self.fed: tuple[str, ...] = ()  # the commands that are piped into the current one
-        self.functions: dict[str, Node] = {}
-        self.calls = 0
-
-    def line(self, node: Node) -> int:
-        """Return the line of a node in the whole script."""
-        return line_of(node) + self.offset
+class Reader(Recorder):
+    """Reads statements into Facts."""
 
     def statements(self, nodes: Sequence[Node]) -> None:
         """Read statements one after another."""
@@ -81,45 +76,52 @@ class Reader:
             self.declaration(node)
         elif node.type in ("command", "redirected_statement"):
             self.command(node, background=background, piped=piped)
-        elif node.type == "pipeline" and self._trains(node):
+        elif node.type == "pipeline" and self.trains(node):
             self.pipeline(node.named_children, background=background)
-        elif node.type == "list" and not any(child.type == "test_command" for child in below(node)):
-            self.chain(node, background=background)
+        elif node.type == "list" and not background:
+            self.chain(node)
         else:
-            self.compound(node)
+            self.compound(node, background=background)
 
     def pipeline(self, members: Sequence[Node], *, background: bool) -> None:
         """Read the member of a pipeline that trains; record its input, and ignore its readers."""
-        place = next((number for number, member in enumerate(members) if self._trains(member)), 0)
+        place = next((number for number, member in enumerate(members) if self.trains(member)), 0)
         before, self.fed = self.fed, tuple(f"{text_of(member)} |" for member in members[:place])
         self.statement(members[place], background=background, piped=place + 1 < len(members))
         self.fed = before
 
-    def chain(self, node: Node, *, background: bool) -> None:
-        """Read `a && b || exit 1`: each part must succeed, as in a job spec."""
-        for child in node.named_children:
-            alternative = child.prev_sibling is not None and child.prev_sibling.type == "||"
-            if not alternative:
-                self.statement(child, background=background)
+    def chain(self, node: Node) -> None:
+        """Read `a && b`, where each part must succeed as in a job spec, and `a || b`."""
+        first, second = node.named_children[0], node.named_children[-1]
+        either = any(child.type == "||" for child in node.children)
+        if either and (self.trains(first) or _EXITS.search(text_of(second))):
+            self.statement(first)
+        elif not either and not any(child.type == "test_command" for child in below(first)):
+            self.statement(first)
+            self.statement(second)
+        else:
+            self.compound(node)
 
-    def compound(self, node: Node) -> None:
+    def compound(self, node: Node, *, background: bool = False) -> None:
         """Read a loop, condition or function: assignments are uncertain, launches are recorded."""
         for child in below(node):
-            if child.type == "variable_assignment":
+            if child.type == "variable_assignment" or (
+                child.type == "for_statement" and child.named_children
+            ):
                 self.scope.values[text_of(child.named_children[0])] = None
         if node.type == "function_definition":
             name = text_of(node.named_children[0])
             self.functions[name] = node.named_children[-1]
             self.keep(node, defines=(name,), soft=True)
-        elif self._trains(node):
+        elif self.trains(node):
             before, self.inside = self.inside, self.inside or text_of(node)
             for child in below(node):
-                if child.type == "command" and self._trains(child):
+                if child.type == "command" and self.trains(child):
                     sibling = child.next_sibling
                     self.command(child, background=sibling is not None and sibling.type == "&")
             self.inside = before
         else:
-            self.keep(node, defines=tuple(assigned_names(node)))
+            self.keep(node, defines=tuple(assigned_names(node)), background=background)
 
     def assignments(self, node: Node) -> None:
         """Read `NAME=value`, which is needed only if another line needs it."""
@@ -131,6 +133,9 @@ class Reader:
     def declaration(self, node: Node) -> None:
         """Read `export NAME=value`, `declare -x` and similar."""
         exported = node.children[0].type == "export" or " -x" in text_of(node)
+        if re.match(r"\s*(export|declare)\s+-\w*f", text_of(node)):
+            self.exported |= set(text_of(node).split()[2:])
+            return
         for child in node.named_children:
             if child.type == "variable_name" and exported:
                 self.assigned.export(
@@ -154,15 +159,33 @@ class Reader:
         words = self.words(inner)
         text = text_of(node)
         name = words[0].text.rsplit("/", 1)[-1] if words else ""
-        self._note_secrets(text, self.line(node))
+        self.note_secrets(text, self.line(node))
         if name in preparation_commands.PRINTING and not redirected:
             self.facts.printing.append(self.line(node))
-        elif name in self.functions and self._trains_in(name) and self.calls < _DEEPEST:
+        elif name in self.functions and self.calls < _DEEPEST and self._can_follow(name):
             self.call(self.functions[name], words[1:])
-        elif not preparation_commands.note_command(
+        elif name in ("read", "mapfile", "readarray"):
+            self.read_into(node, words)
+        elif name == "cat" and (written := self.written_file(node)):
+            self.facts.files[written[0]] = written[1], len(self.facts.kept)
+            self.keep(node)
+        elif name == "eval" and self._evaluates_training(words):
+            self._read_evaluated(words, self.line(node))
+        elif (background and not self.trains(node)) or not preparation_commands.note_command(
             self.facts, self.scope, words, text, self.line(node)
         ):
             self.start(node, inner, words, background=background, piped=piped)
+
+    def _evaluates_training(self, words: list[Word]) -> bool:
+        text = " ".join(word.text for word in words[1:])
+        return all(word.known for word in words) and self.trains(parse(text))
+
+    def _read_evaluated(self, words: list[Word], line: int) -> None:
+        """Read what `eval` runs, where it runs."""
+        text = " ".join(word.source for word in words[1:]).replace("\\\n", " ")
+        inner = Reader(self.facts, self.scope, line - 1, self.outer, self.functions)
+        inner.inside = self.inside
+        inner.statements(parse(text).children)
 
     def call(self, body: Node, words: list[Word]) -> None:
         """Read the body of a function that starts the training, where it is called."""
@@ -175,6 +198,14 @@ class Reader:
                 self.scope.values[name] = before[name]
         self.calls -= 1
 
+    def _can_follow(self, name: str) -> bool:
+        """Return whether a call can be read as the statements of its function."""
+        return self._trains_in(name) or all(
+            child.type in _STRAIGHT
+            and not re.match(r"(return|exit|shift|getopts)\b", text_of(child))
+            for child in self.functions[name].named_children
+        )
+
     def _trains_in(self, name: str) -> bool:
         """Return whether a function starts a training, itself or through another function."""
         text = text_of(self.functions[name])
@@ -183,8 +214,8 @@ class Reader:
             for other in self.functions
             if other != name and re.search(rf"\b{re.escape(other)}\b", text)
         ]
-        return self._trains(self.functions[name]) or any(
-            self._trains(self.functions[other]) for other in others
+        return self.trains(self.functions[name]) or any(
+            self.trains(self.functions[other]) for other in others
         )
 
     def _read_assignments_above(self, node: Node) -> None:
@@ -203,25 +234,14 @@ class Reader:
                     )
                 )
 
-    def words(self, node: Node) -> list[Word]:
-        """Return the words of a command, without the variables that are set only for it."""
-        found = []
-        for child in node.named_children:
-            if child.type == "command_name" and child.named_children:
-                found += resolve(child.named_children[0], self.scope)
-            elif child.type not in ("variable_assignment", "file_redirect", "heredoc_redirect"):
-                found += resolve(child, self.scope)
-        return [
-            self.assigned.without_secrets(replace(word, line=word.line + self.offset))
-            for word in found
-        ]
-
     def start(
         self, node: Node, inner: Node, words: list[Word], *, background: bool, piped: bool
     ) -> None:
         """Record a command that may be the training, or keep it as written."""
         srun, rest = strip_srun(words)
         kind, _ = launchers.kind_of(rest)
+        if self.outer is None and srun is not None:
+            rest = [self.compute_once(word) for word in rest]
         started = Started(
             self.line(node),
             text_of(node),
@@ -256,41 +276,14 @@ class Reader:
                     self.assigned.export(name, word, self.line(child))
             self.facts.started.append(started)
         else:
-            self.keep(node)
+            self.keep(node, background=background)
 
     def _read_inner_script(self, started: Started, text: Word) -> None:
         """Read the text of `bash -c` as a script."""
         count = len(self.facts.started)
         started = replace(started, shell=text.text)
-        inner = Reader(self.facts, self.scope, text.line - 1, started)
-        inner.statements(parse(text.source).children)
+        functions = {name: self.functions[name] for name in self.exported & set(self.functions)}
+        inner = Reader(self.facts, self.scope, text.line - 1, started, functions)
+        inner.statements(parse(text.source.rstrip().rstrip("\\")).children)
         if len(self.facts.started) == count:
             self.facts.started.append(started)
-
-    def keep(self, node: Node, *, defines: Sequence[str] = (), soft: bool = False) -> None:
-        """Keep a statement as written."""
-        text = text_of(node)
-        self._note_secrets(text, self.line(node))
-        if node.type in ("list", "test_command") and not soft:
-            text = f"{text} || :"  # its result may be false, which is not an error
-        if "scontrol requeue" in text:
-            self.facts.requeues = self.facts.requeues or self.line(node)
-        self.facts.kept.append(Kept(self.line(node), text, frozenset(defines), soft))
-
-    def _note_secrets(self, text: str, line: int) -> None:
-        for value in self.facts.written_secrets:
-            text = text.replace(value, "")
-        for name in names_of_secrets(text):
-            self.facts.secrets.setdefault(name, line)
-
-    def _trains(self, node: Node) -> bool:
-        """Return whether a node starts a training."""
-        if node.type == "function_definition":
-            return False
-        for child in below(node):
-            if child.type == "command":
-                srun, rest = strip_srun(self.words(child))
-                kind, _ = launchers.kind_of(rest)
-                if kind in (*launchers.LAUNCHERS, "python") or (srun and rest):
-                    return True
-        return False

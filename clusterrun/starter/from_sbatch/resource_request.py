@@ -31,8 +31,8 @@ class ResourceRequest:
 
     def line(self, *names: str) -> int:
         """Return the line of the first of these options that is set; 0 if none is."""
-        found = (self.directives.options.get(name) for name in names)
-        return next((option.line for option in found if option is not None), 0)
+        options = (self.directives.options.get(name) for name in names)
+        return next((option.line for option in options if option is not None), 0)
 
     def number(self, name: str) -> int:
         """Return an option's value as a number; 0 if it is not a number."""
@@ -71,7 +71,8 @@ class ResourceRequest:
         """
         nodes, tasks = str(self.nodes), str(self.nodes * self.tasks_a_node)
         known = {"SLURM_SUBMIT_DIR": "."}
-        if "-" not in self.text("nodes"):
+        is_known = any(self.text(name) for name in ("nodes", "ntasks", "ntasks-per-node"))
+        if "-" not in self.text("nodes") and (is_known or self.gpus_a_node):
             known |= {
                 "SLURM_NNODES": nodes,
                 "SLURM_JOB_NUM_NODES": nodes,
@@ -95,14 +96,14 @@ class ResourceRequest:
 
     def section(self) -> dict[str, str | bool]:
         """Return the `slurm` section: the same nodes, CPUs and GPUs, in one task per node."""
-        found: dict[str, str | bool] = {}
+        section: dict[str, str | bool] = {}
         for name, option in self.directives.options.items():
             if name in (*_COUNTED, *options.TASKS, *options.OWNED, *options.REFUSED):
                 continue
             if name in options.KNOWN and option.value is not False:
-                found[name] = option.value
-        found |= dict(self._count_options())
-        return _sort_options(found)
+                section[name] = option.value
+        section |= dict(self._count_options())
+        return _sort_options(section)
 
     def _count_options(self) -> Iterator[tuple[str, str]]:
         if self.text("nodes") or self.nodes > 1:
@@ -123,10 +124,10 @@ class ResourceRequest:
     @property
     def signal(self) -> tuple[str, int, bool]:
         """The signal before the time limit, its lead in seconds, and whether it has `B:`."""
-        found = _SIGNAL.fullmatch(self.text("signal"))
-        if not found:
+        match = _SIGNAL.fullmatch(self.text("signal"))
+        if not match:
             return "", 0, False
-        return found["name"].upper(), int(found["lead"] or 60), "B" in (found["to"] or "").upper()
+        return match["name"].upper(), int(match["lead"] or 60), "B" in (match["to"] or "").upper()
 
     def unknown(self) -> list[Option]:
         """Return the unknown options."""
@@ -134,10 +135,10 @@ class ResourceRequest:
 
     def newer(self) -> dict[str, str | bool]:
         """Return unknown options that a newer sbatch may have: well-formed and not misspelled."""
-        found = (
+        options = (
             option for option in self.unknown() if option.value and _NAME.fullmatch(option.name)
         )
-        return {option.name: option.value for option in found if not nearest_option(option.name)}
+        return {option.name: option.value for option in options if not nearest_option(option.name)}
 
 
 def nearest_option(name: str) -> str:
@@ -145,7 +146,7 @@ def nearest_option(name: str) -> str:
     return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), "")
 
 
-def _sort_options(found: dict[str, str | bool]) -> dict[str, str | bool]:
+def _sort_options(section: dict[str, str | bool]) -> dict[str, str | bool]:
     first = (
         "partition",
         "account",
@@ -163,4 +164,4 @@ def _sort_options(found: dict[str, str | bool]) -> dict[str, str | bool]:
         "mem-per-gpu",
         "time",
     )
-    return {name: found[name] for name in (*first, *found) if name in found}
+    return {name: section[name] for name in (*first, *section) if name in section}

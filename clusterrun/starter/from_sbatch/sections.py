@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -9,10 +10,11 @@ import yaml
 from clusterrun.job_spec.keys import COMPUTED
 from clusterrun.job_spec.model import Accelerate
 from clusterrun.job_spec.yaml_text import read_scalar
+from clusterrun.starter.from_sbatch.facts import Facts
 from clusterrun.starter.from_sbatch.flags import Parsed
 
 # Flags for rendezvous and process counts, which the job script sets.
-_RENDEZVOUS = frozenset(
+RENDEZVOUS_FLAGS = frozenset(
     """
     machine_rank main_process_ip main_process_port num_machines num_processes rdzv_backend rdzv_conf
     rdzv_id rdzv_endpoint same_network gpu_ids multi_gpu multi_node nnodes node_rank nproc_per_node
@@ -22,6 +24,7 @@ _RENDEZVOUS = frozenset(
     gradient_accumulation_steps config_file no_ssh no_ssh_check ssh_port dynamo_backend start_method
     """.split()
 )
+_MENTIONS = 2  # where it is written, and where it is launched with
 _PLAIN = frozenset(
     {
         "mixed_precision",
@@ -30,8 +33,10 @@ _PLAIN = frozenset(
         "debug",
         "main_training_function",
         "downcast_bf16",
+        "tee",
     }
 )
+_BESIDE_CONFIG_FILE = frozenset({"num_cpu_threads_per_process", "tee"})
 _DEEPSPEED = frozenset(
     """
     zero_stage offload_optimizer_device offload_param_device offload_optimizer_nvme_path
@@ -42,19 +47,22 @@ _DEEPSPEED = frozenset(
 
 
 def accelerate_section(
-    parsed: Parsed, config: dict[str, Any] | None
+    parsed: Parsed, config: dict[str, Any] | None, *, written: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the section, and the flags without a key in it.
 
     `config` has the values of the config file that the command names; None if it cannot be read.
+    With `written`, the script itself writes that file, and the section replaces it.
     Flags override these values in the section, because a spec uses a named config file unchanged.
     """
     words, left = _translate_flags(parsed)
     path = parsed.value("config_file")
     if path is None:
         return words, left
-    if config is None or not words:
-        return {"config_file": path}, [*left, *sorted(_flag_names(words))]
+    if config is None or not (written or {*words} - _BESIDE_CONFIG_FILE):
+        kept = {key: value for key, value in words.items() if key in _BESIDE_CONFIG_FILE}
+        others = {key: value for key, value in words.items() if key not in kept}
+        return {"config_file": path, **kept}, [*left, *sorted(_flag_names(others))]
     known = {
         key: value
         for key, value in config.items()
@@ -80,7 +88,7 @@ def _translate_flags(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
     for name, word in parsed.flags.items():
         value = True if word is None else read_scalar(word.text) if word.known else None
         group = _find_group(name)
-        if name in _RENDEZVOUS and name != "dynamo_backend":
+        if name in RENDEZVOUS_FLAGS and name != "dynamo_backend":
             continue
         if value is None or not (group or name in _PLAIN):
             left.append(name)
@@ -88,7 +96,7 @@ def _translate_flags(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
             groups[group][name] = value
         else:
             found[name] = (
-                word.text if word is not None and name != "num_cpu_threads_per_process" else value
+                word.text if word is not None and name not in _BESIDE_CONFIG_FILE else value
             )
     found |= {"use_cpu": True} if "cpu" in parsed.flags else {}
     for group, values in groups.items():
@@ -114,6 +122,18 @@ def _flag_names(words: dict[str, Any]) -> set[str]:
         for key, value in words.items()
         for name in (value if isinstance(value, dict) else [key])
     }
+
+
+def use_written_file(facts: Facts, path: str | None) -> str | None:
+    """Return the text of a config file that the script writes, whose line is no longer needed."""
+    found = facts.files.get(path or "")
+    if found is None or read_config(found[0]) is None:
+        return None
+    text, place = found
+    if facts.text.count(str(path)) > _MENTIONS:  # something else may read it
+        return None
+    facts.kept[place] = replace(facts.kept[place], soft=True, defines=frozenset())
+    return text
 
 
 def read_config(text: str) -> dict[str, Any] | None:

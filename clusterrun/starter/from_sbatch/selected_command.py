@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from clusterrun.quoting import Shell
@@ -10,9 +11,10 @@ from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.facts import Facts, Kept, Started
 from clusterrun.starter.from_sbatch.flags import Parsed, parse_command
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
-from clusterrun.starter.from_sbatch.secrets import is_secret_name
+from clusterrun.starter.from_sbatch.secrets import is_secret_flag, is_secret_name
 from clusterrun.starter.from_sbatch.words import Word
 
+_TRAINS = re.compile(r"train|tune|sft|dpo|grpo|ppo|\bfit\b|main\.py|run_\w+\.py", re.IGNORECASE)
 ReadFile = Callable[[str], str | None]
 
 
@@ -53,9 +55,11 @@ def select_command(
             command=last.text.removesuffix(" || :").rstrip("\\\n "),
         )
     best = max(launchers.RANKS[one.kind] for one in facts.started)
-    started = [one for one in facts.started if launchers.RANKS[one.kind] == best][-1]
+    candidates = [one for one in facts.started if launchers.RANKS[one.kind] == best]
+    trainings = [one for one in candidates if _TRAINS.search(one.text)]
+    started = (trainings or candidates)[-1]
     parsed = parse_command(started)
-    arguments, left = without_secret_flags(parsed.arguments)
+    arguments, left = without_secret_flags(parsed.arguments, facts.secrets)
     why = _reason_for_command(
         started, replace(parsed, arguments=tuple(arguments)), requested, read_file
     )
@@ -77,6 +81,8 @@ def _reason_for_command(
     if parsed.kind not in (*launchers.LAUNCHERS, "python") or parsed.target is None:
         return ""
     words = (parsed.target, *parsed.arguments)
+    if started.inside and started.srun is None and requested.nodes == 1:
+        return "it is in a loop or a condition"
     late = [word for word in words if not word.known]
     if late:
         return f"{late[0].text} is known only when the job runs, and args are passed as written"
@@ -95,8 +101,6 @@ def _reason_for_python(
     """Return why plain Python stays a `command`: one process per node, or no use of accelerate."""
     if _starts_ranks(started, requested):
         return None
-    if started.inside:
-        return "it is inside a loop or a condition"
     if requested.nodes > 1 or requested.gpus_a_node > 1:
         return "it starts one process per node; as a script, accelerate would start one per GPU"
     path = parsed.target.text if parsed.what == "script" and parsed.target is not None else None
@@ -131,7 +135,9 @@ def command_of(started: Started, parsed: Parsed) -> str:
     )
 
 
-def without_secret_flags(words: Sequence[Word]) -> tuple[list[Word], list[tuple[int, str, str]]]:
+def without_secret_flags(
+    words: Sequence[Word], secrets: Collection[str] = ()
+) -> tuple[list[Word], list[tuple[int, str, str]]]:
     """Return the arguments without secrets, and line, flag and variable of each secret."""
     found: list[Word] = []
     left: list[tuple[int, str, str]] = []
@@ -140,7 +146,11 @@ def without_secret_flags(words: Sequence[Word]) -> tuple[list[Word], list[tuple[
         before = found[-1].text if found and not equals else ""
         name = _variable_of_word(word, flag if equals else "")
         given = flag if equals else before
-        if name and given.startswith("-") and is_secret_name(given):
+        if (
+            name
+            and given.startswith("-")
+            and (is_secret_name(given) or (name in secrets and is_secret_flag(given)))
+        ):
             left.append((word.line, given, name))
             if not equals:
                 found.pop()

@@ -29,7 +29,7 @@ def setup_lines(facts: Facts, selected: SelectedCommand) -> list[Kept]:
     """Return the lines before the training that are still needed, in order."""
     lines = _lines_before(facts, selected)
     needed = names_in(selected.command)
-    found: list[Kept] = []
+    needed_lines: list[Kept] = []
     for kept in sorted(lines, key=lambda one: one.line)[::-1]:
         if kept.soft and any(value in kept.text for value in facts.written_secrets):
             continue  # it comes from the submitting shell
@@ -49,8 +49,8 @@ def setup_lines(facts: Facts, selected: SelectedCommand) -> list[Kept]:
             )
         elif exported and not kept.soft and "export" not in text:
             text = f"{text}\nexport {' '.join(sorted(exported))}"
-        found.append(replace(kept, text=text))
-    return found[::-1]
+        needed_lines.append(replace(kept, text=text))
+    return needed_lines[::-1]
 
 
 def _is_array(kept: Kept) -> bool:

@@ -72,7 +72,7 @@ def strip_srun(words: Sequence[Word]) -> tuple[Srun | None, list[Word]]:
 
 def _read_options(words: Sequence[Word]) -> tuple[dict[str, str], int]:
     """Return srun's options by their long names, and their number of words."""
-    found: dict[str, str] = {}
+    options: dict[str, str] = {}
     place = 0
     while place < len(words) and words[place].text.startswith("-"):
         text = words[place].text
@@ -81,11 +81,11 @@ def _read_options(words: Sequence[Word]) -> tuple[dict[str, str], int]:
         if not text.startswith("--"):
             letter, value, equals = text[1:2], text[2:], text[2:]
             if letter in _SHORT_BARE:
-                found[_SHORT_BARE[letter]] = value
+                options[_SHORT_BARE[letter]] = value
                 continue
             name = _SHORT.get(letter, letter)
         if not equals and name not in _BARE and place < len(words):
             value = words[place].text
             place += 1
-        found[name] = value
-    return found, place
+        options[name] = value
+    return options, place

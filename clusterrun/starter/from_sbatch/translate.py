@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,52 +11,59 @@ from typing import Any
 from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec.values import NAME
 from clusterrun.job_spec.yaml_text import read_scalar, typed
-from clusterrun.planning.launch import argument_words
-from clusterrun.starter.from_sbatch.directives import read_directives
+from clusterrun.starter.from_sbatch.argument_mapping import as_mapping
+from clusterrun.starter.from_sbatch.directives import Directives, read_directives
 from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.from_sbatch.facts import Facts
+from clusterrun.starter.from_sbatch.faults import find_faults
 from clusterrun.starter.from_sbatch.mistakes import find_mistakes
 from clusterrun.starter.from_sbatch.new_environment import active_python, environment_section
 from clusterrun.starter.from_sbatch.notes import notes_of
 from clusterrun.starter.from_sbatch.reader import read_script
+from clusterrun.starter.from_sbatch.refusals import find_refusals
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.secrets import without_secrets
-from clusterrun.starter.from_sbatch.sections import accelerate_section, read_config
+from clusterrun.starter.from_sbatch.sections import (
+    accelerate_section,
+    read_config,
+    use_written_file,
+)
 from clusterrun.starter.from_sbatch.selected_command import (
     ReadFile,
     SelectedCommand,
     select_command,
 )
 from clusterrun.starter.from_sbatch.setup import setup_lines, with_arrays
+from clusterrun.starter.from_sbatch.uncounted_gpus import uses_uncounted_gpus
 from clusterrun.starter.from_sbatch.words import Word
 
-_FLAG = re.compile(r"--[A-Za-z0-9_][A-Za-z0-9_.:/+-]*")
-_NEGATIVE = re.compile(r"-[0-9.][0-9.e+-]*")
 _STOPS = ("USR1", "USR2", "TERM", "INT", "HUP")
 
 
-def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: ReadFile) -> Draft:
+def translate(
+    name: str,
+    text: str,
+    *,
+    shell: Mapping[str, str],
+    read_file: ReadFile,
+    arguments: Sequence[str] = (),
+) -> Draft:
     """Return the draft of a spec that does what a script does.
 
     `shell` is the environment of the submitting shell; `read_file` returns the text of a file that
-    the script names, by its path relative to the folder of submission, or None. Raises SpecError
-    for a script that starts nothing.
+    the script names, by its path relative to the folder of submission, or None; `arguments` are
+    those of the script. Raises SpecError for a script that starts nothing, or something that a
+    spec cannot express.
     """
     directives = read_directives(text)
-    for line, word in directives.unread:
-        if word in ("hetjob", "packjob"):
-            what, hint = (
-                "heterogeneous job; the nodes of a run must be equal",
-                "use a script with one of its components",
-            )
-            raise SpecError([Problem(f"{name}:{line}", "", what, hint)])
+    _refuse_heterogeneous(name, directives)
     requested = ResourceRequest(directives)
     known = requested.variables()
     if requested.text("chdir") or re.search(
         r"^\s*cd +(?!\"?\$\{?SLURM_SUBMIT_DIR\}?\"?\s*$)", text, re.MULTILINE
     ):
         known["SLURM_SUBMIT_DIR"] = shell.get("PWD", ".")
-    facts = read_script(name, text, shell=shell, known=known)
+    facts = read_script(name, text, shell=shell, known=known, arguments=arguments)
     folder = facts.folder[1] if facts.folder else ""
     selected = select_command(
         facts, requested, lambda path: read_file(str(PurePosixPath(folder) / path))
@@ -64,15 +71,31 @@ def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: Read
     if selected is None:
         hint = "pass the sbatch script that starts the training"
         raise SpecError([Problem(name, "", "no training command found", hint)])
+    refusals = find_refusals(facts, requested, selected)
+    if refusals:
+        raise SpecError(refusals)
     selected = _add_default_config(selected, shell, read_file)
-    draft = Draft()
+    draft = Draft(command_line=selected.started.line_of_words)
     _Translator(draft, facts, requested, selected, shell).fill(read_file)
     draft.mistakes = find_mistakes(facts, requested, selected)
     draft.notes = notes_of(facts, requested, selected, draft)
+    problems = find_faults(draft, name, shell)
+    if problems:
+        raise SpecError(problems)
     _hide_secrets(
         draft, {value: name for value, name in facts.written_secrets.items() if len(value) > 5}
     )
     return draft
+
+
+def _refuse_heterogeneous(name: str, directives: Directives) -> None:
+    for line, word in directives.unread:
+        if word in ("hetjob", "packjob"):
+            what, hint = (
+                "heterogeneous job; the nodes of a run must be equal",
+                "use a script with one of its components",
+            )
+            raise SpecError([Problem(f"{name}:{line}", "", what, hint)])
 
 
 def _hide_secrets(draft: Draft, known: dict[str, str]) -> None:
@@ -144,13 +167,15 @@ class _Translator:
         job_name = (
             self.requested.text("job-name") or PurePosixPath(self.facts.name).name.partition(".")[0]
         )
+        job_name = re.sub(r"[-_.]*%\d*[A-Za-z]", "", job_name)  # a pattern of file names
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", job_name).strip("-._")[:64]
         return name if NAME.fullmatch(name) else "run"
 
     def _translate_command(self) -> None:
         selected = self.selected
         if not selected.launched:
-            text = without_secrets(with_arrays(self.facts, selected), self.facts.written_secrets)
+            text = with_arrays(self.facts, selected)
+            text = without_secrets(text, self.facts.written_secrets, flags=True)
             alone = selected.started.srun is None and self.requested.nodes > 1
             self.values["command"] = (
                 f'if [ "$SLURM_NODEID" -eq 0 ]; then\n{text}\nfi' if alone else text
@@ -184,14 +209,20 @@ class _Translator:
         if not selected.launched:
             return
         path = selected.parsed.value("config_file")
-        text = read_file(path) if path else None
+        written = use_written_file(self.facts, path)
+        text = written if written is not None else read_file(path) if path else None
         config = read_config(text) if text is not None else None
-        section, left = accelerate_section(selected.parsed, config)
+        section, left = accelerate_section(
+            selected.parsed, config, written=written is not None and config is not None
+        )
         unchanged = (
             "config_file" in section
         )  # accelerate also reads its number of processes from it
         count = self._count_processes({} if unchanged else config or {})
         section |= {"num_processes": count} if count else {}
+        if not unchanged and uses_uncounted_gpus(self.facts, self.requested, selected):
+            section.setdefault("use_cpu", False)
+            self._add_comment("the script uses GPUs, and requests none", "accelerate", "use_cpu")
         steps = selected.parsed.value("gradient_accumulation_steps")
         if steps and "deepspeed_config" in section:
             section["gradient_accumulation_steps"] = read_scalar(steps)
@@ -242,33 +273,3 @@ class _Translator:
         if name in _STOPS and not batch:
             self.values["checkpoint"] = {"signal": name}
             self._add_comment("from --signal; the script receives it", "checkpoint", "signal")
-
-
-def as_mapping(words: list[str]) -> dict[str, Any] | None:
-    """Return arguments as a mapping, if it results in the same words; else None."""
-    found: dict[str, Any] = {}
-    flag = ""
-    for word in words:
-        if _FLAG.fullmatch(word):
-            flag = word[2:]
-            if flag in found:
-                return None
-            found[flag] = []
-        elif not flag or (word.startswith("-") and not _NEGATIVE.fullmatch(word)):
-            return None
-        else:
-            found[flag].append(word)
-    mapping = {
-        name: values[0] if len(values) == 1 else values or True for name, values in found.items()
-    }
-    round_trip = [
-        str(word)
-        for name, value in mapping.items()
-        for word in argument_words(name, tuple(value) if isinstance(value, list) else value)
-    ]
-    if round_trip != words:
-        return None
-    return {
-        name: [*map(typed, value)] if isinstance(value, list) else typed(value)
-        for name, value in mapping.items()
-    }

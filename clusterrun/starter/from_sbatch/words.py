@@ -18,7 +18,20 @@ from clusterrun.starter.from_sbatch.secrets import is_secret_name
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-_NAMES = re.compile(r"\$\{?#?([A-Za-z_]\w*)")
+_NAMES = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*)")
+# where a name is read without a dollar: sums, comparisons of numbers, and places in an array
+_BARE_READS = re.compile(
+    r"\(\((?P<sum>.*?)\)\)|\[\[(?P<test>.*?)\]\]|\$\{\w+\[(?P<place>[^]@*]+)\]", re.DOTALL
+)
+# set by bash, by Slurm, or by modules
+MAY_BE_SET = re.compile(
+    r"(SLURM|BASH|CUDA|ROCM|HIP|MPI|EB|LMOD|CONDA|VIRTUAL|CLUSTERRUN)\w*|\w*(HOME|ROOT|DIR|PATH|PREFIX)"
+    r"|RANDOM|SRANDOM|SECONDS|EPOCH\w+|LINENO|HOSTNAME|UID|EUID|PPID|PWD|OLDPWD|IFS|USER|LOGNAME|SHELL"
+    r"|TMPDIR|SCRATCH|WORK|LANG|TERM|SHLVL|OPTARG|OPTIND|REPLY|PIPESTATUS|FUNCNAME|_"
+)
+_COMPARED = re.compile(
+    r"([A-Za-z_]\w*)\s+-(?:eq|ne|lt|le|gt|ge)\b|-(?:eq|ne|lt|le|gt|ge)\s+([A-Za-z_]\w*)"
+)
 
 Part: TypeAlias = str
 """A piece of a word: a str is its value; a Shell is known only when the script runs."""
@@ -87,8 +100,25 @@ class Scope:
     taken: dict[str, str] = field(default_factory=dict)
     """Variables of that shell whose values are used."""
 
+    unset: dict[str, int] = field(default_factory=dict)
+    """Variables that nothing sets and that are read as a word of their own, with their lines."""
+
+    bare: frozenset[str] = frozenset()
+    """The names that appear in the script without a dollar, which it may set in any way."""
+
+    is_open: bool = False
+    """Whether a sourced file or another program may have set variables."""
+
     reads_arguments: bool = False
     """Whether the script reads its own arguments, which sbatch passes on."""
+
+    def is_unset(self, name: str) -> bool:
+        """Return whether nothing can have set a variable: the script, its shell, Slurm, modules."""
+        if name in self.values or name in self.shell or name in self.bare:
+            return False
+        if self.is_open or name.isdigit():
+            return False
+        return not MAY_BE_SET.fullmatch(name)
 
     def look(self, name: str) -> Value:
         """Return the value of a variable; None if it is not known."""
@@ -98,7 +128,11 @@ class Scope:
         if name in self.values:
             return self.values[name]
         # paths that the job extends, and secrets, stay names
-        if name in self.shell and not name.endswith("PATH") and not is_secret_name(name):
+        if (
+            name in self.shell
+            and not name.endswith("PATH")
+            and not is_secret_name(name, self.shell[name])
+        ):
             if name not in ("HOME", "USER"):
                 self.taken[name] = self.shell[name]
             return Word((self.shell[name],), 0)
@@ -106,8 +140,14 @@ class Scope:
 
 
 def names_in(text: str) -> set[str]:
-    """Return the variables that a shell text reads."""
-    return set(_NAMES.findall(text))
+    """Return the variables that a shell text reads, also without a dollar as in `$((n * 2))`."""
+    found = set(_NAMES.findall(text))
+    for bare in _BARE_READS.finditer(text):
+        if bare["test"] is not None:
+            found |= {name for pair in _COMPARED.findall(bare["test"]) for name in pair if name}
+        else:
+            found |= set(re.findall(r"(?<![\w$])[A-Za-z_]\w*", bare["sum"] or bare["place"] or ""))
+    return found
 
 
 def with_names(word: Word, known: Mapping[str, str]) -> Word:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -20,8 +21,8 @@ class Losses:
     """Appends a JSON line per step: `step`, `since`, `loss`, `time` (Unix s); none without a path.
 
     `loss` is the main process's own with all digits, the mean over the steps after `since` up to
-    `step`; null if none was reported. Unlike the progress file it waits for the GPU at every step,
-    so it is written only on request.
+    `step`; null if none was reported, and a word such as "nan" if it is not finite. Unlike the
+    progress file it waits for the GPU at every step, so it is written only on request.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -36,7 +37,7 @@ class Losses:
         values = {
             "step": step,
             "since": step - 1 if since is None else since,
-            "loss": None if loss is None else float(loss),
+            "loss": None if loss is None else _in_json(float(loss)),
             "time": round(time.time(), 3),
         }
         self._lines.append(json.dumps(values) + "\n")
@@ -54,6 +55,10 @@ class Losses:
                 os.write(descriptor, text.encode())
             finally:
                 os.close(descriptor)
+
+
+def _in_json(loss: float) -> float | str:
+    return loss if math.isfinite(loss) else str(loss)
 
 
 def open_losses(

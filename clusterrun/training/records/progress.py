@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
 from typing import SupportsFloat
 
 from clusterrun.run_folder.records import number, read_record, whole
 from clusterrun.training.records.history import History, finite_or_none
+from clusterrun.training.records.loss_health import LossHealth
 from clusterrun.training.stopping.patience import Activity, Patience
 
 _WRITE_INTERVAL_S = 1.0
@@ -221,12 +222,15 @@ class _NoteWriter:
     path: Path
     history: History | None
     more: Callable[[int], Mapping[str, object]]
+    health: LossHealth = field(default_factory=LossHealth)
 
     def write_note(self, note: _Note) -> None:
         # a full disk, or a loss that a broken GPU cannot compute, which fails elsewhere, too
         with suppress(Exception):
             loss = None if note.known is None or note.known.loss is None else float(note.known.loss)
             more = self.more(note.known.step) if note.known else {}
+            if note.known and note.first is not None:
+                more = {**more, **self.health.note(note.known.step, loss)}
             with suppress(OSError):
                 _replace_file(self.path, note.text(loss, more))
             if self.history and note.first is not None:

@@ -71,12 +71,13 @@ while step < LAST:
     with here.with_suffix(".losses").open("a") as file:
         file.write(json.dumps(line) + "\n")
     write_record(folder / "progress", {"step": step, "total": LAST, "time": int(time.time())})
-    deaf = how == "slow-to-leave" and asked.exists()
+    stop_requested = asked.exists()  # read once: it can appear between two checks of one step
+    deaf = how == "slow-to-leave" and stop_requested
     if step % every == 0 and how != "saves-nothing" and not deaf:
         save(step)
-    if asked.exists() and how == "takes-it-for-the-end":
+    if stop_requested and how == "takes-it-for-the-end":
         leave("finished", step)
-    if (asked.exists() and not deaf) or (folder / "stop").stat().st_size:
+    if (stop_requested and not deaf) or (folder / "stop").stat().st_size:
         if step % every and how != "saves-nothing":
             save(step)
         leave("stopped", step)

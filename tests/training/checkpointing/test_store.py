@@ -67,9 +67,9 @@ def test_a_corrupt_checkpoint_is_replaced_by_one_of_its_name(stored, tmp_path):
     spoiled = tmp_path / "checkpoints" / "step-00000003-0002"
     (spoiled / "model").write_text("WEIGHTS")
     (spoiled / "more").write_text("of before")
-    found = stored.newest()
-    assert found is not None
-    assert found.step == 2
+    checkpoint = stored.newest()
+    assert checkpoint is not None
+    assert checkpoint.step == 2
     # the remains of an interrupted removal are in the way
     (tmp_path / "staging" / f"{spoiled.name}.discarded" / "left").mkdir(parents=True)
     stored.publish(sealed(stored, step=3))
@@ -156,9 +156,9 @@ def test_the_newest_checkpoint_is_of_the_newest_attempt(stored, tmp_path):
     folder = tmp_path / "checkpoints"
     for step, attempt in ((90, 1), (100_000_000, 1), (5, 2), (20, 2)):
         fake_checkpoint(folder, step, attempt)
-    found = stored.latest()
-    assert found is not None
-    assert (found.step, found.attempt) == (20, 2)
+    checkpoint = stored.latest()
+    assert checkpoint is not None
+    assert (checkpoint.step, checkpoint.attempt) == (20, 2)
 
 
 def test_the_latest_checkpoint_has_a_valid_manifest(stored, tmp_path):
@@ -170,9 +170,9 @@ def test_the_latest_checkpoint_has_a_valid_manifest(stored, tmp_path):
     manifest.seal(
         tmp_path / "checkpoints" / fake_checkpoint(tmp_path / "checkpoints", 4, 1), {"step": 4}
     )
-    found = stored.latest()
-    assert found is not None
-    assert found.path == good
+    checkpoint = stored.latest()
+    assert checkpoint is not None
+    assert checkpoint.path == good
 
 
 def test_skipped_checkpoints_are_logged_with_the_reason(stored, tmp_path, capsys):
@@ -182,9 +182,9 @@ def test_skipped_checkpoints_are_logged_with_the_reason(stored, tmp_path, capsys
     folder = tmp_path / "checkpoints"
     (folder / "step-00000003-0001" / "manifest.json").unlink()
     manifest.seal(folder / "step-00000002-0001", {"step": 2})
-    found = stored.newest({"step-00000004-0001": "0001"})
-    assert found is not None
-    assert found.name == "step-00000001-0001"
+    checkpoint = stored.newest({"step-00000004-0001": "0001"})
+    assert checkpoint is not None
+    assert checkpoint.name == "step-00000001-0001"
     lines = capsys.readouterr().err.splitlines()
     assert [line.rpartition("step-")[2][:8] for line in lines] == [
         "00000004",

@@ -7,7 +7,9 @@ Modules that a launch or a training hardly uses are executed only when somebody 
 than is filled in here.
 """
 
+import contextlib
 import gc
+import importlib
 import subprocess
 import sys
 import types
@@ -23,6 +25,9 @@ LAZY = {
         "graph_break": lambda *_, **__: None,
         "utils": types.SimpleNamespace(get_optimize_ddp_mode=lambda: "ddp_optimizer"),
     },
+    # only compilers, and tensors without data, need these: a third of what importing torch takes
+    "torch._meta_registrations": {},
+    "torch.export": {},
     # accelerate checks whether each dataset is one of these
     "datasets": {"IterableDataset": type("IterableDataset", (), {})},
     # imports transformers, for a command that no job runs
@@ -50,7 +55,23 @@ def dtensor_if_imported(module):
     )
 
 
+def generators_as_after_a_whole_import(module):
+    """Do what torch requires before a generator is made; its meta registrations would import it."""
+    with contextlib.suppress(ImportError, AttributeError):  # torch before 2.13
+        torch = sys.modules["torch"]
+        opaque = importlib.import_module("torch._opaque_base")
+        torch._C._set_generator_metaclass(opaque.OpaqueBaseMeta)
+
+
+def meta_registrations(module):
+    """Execute the deferred module for code that shards or compiles a model."""
+    getattr(sys.modules["torch._meta_registrations"], "register_meta", None)
+
+
 AFTERWARDS = {
+    "torch.distributed._meta_registrations": generators_as_after_a_whole_import,
+    "torch.distributed.tensor": meta_registrations,
+    "deepspeed": meta_registrations,
     TORCHRUN: fork_of_torchrun,
     "accelerate.commands.launch": fork_of_accelerate,
     "accelerate.accelerator": dtensor_if_imported,
@@ -89,6 +110,8 @@ def lazy(execute, filled_in):
             self.__class__ = types.ModuleType
             for known in filled_in:
                 delattr(self, known)
+            if self.__name__ == "torch._dynamo":
+                meta_registrations(self)
             execute(self)
             return getattr(self, name)
 

@@ -1,0 +1,1 @@
+"""Proof of a translation: what both scripts would start is recorded and compared."""
