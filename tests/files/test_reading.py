@@ -112,6 +112,7 @@ OTHER_READERS = {
     "files/reading.py": "it is the reader",
     "planning/sections.py": "the package's own functions",
     "planning/strategy/installed.py": "the installed accelerate and transformers",
+    "starter/oracle/events.py": "the package's own recorders, and what they wrote, of limited size",
     "site_checks/on_nodes.py": "the package's own script",
     "upkeep/notification.py": "the package's own functions",
     "training/checkpointing/memory.py": "/proc and /sys",
