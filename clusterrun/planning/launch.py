@@ -150,7 +150,8 @@ def _make_flags(
 
 def script_lines(spec: JobSpec) -> list[Words]:
     """Return the last lines of the command: what runs, and its arguments."""
-    return [_fill_words(words) for words in _script_lines(spec)]
+    what, *arguments = _script_lines(spec)
+    return [what, *map(_fill_words, arguments)]
 
 
 def _script_lines(spec: JobSpec) -> list[Words]:

@@ -28,10 +28,24 @@ reset_shell() {
 }
 
 # run_for_user PROGRAM VARIABLE=VALUE...: replace this shell by one that runs PROGRAM with the user's variables, which are
-# this process's initial ones.
+# this process's initial ones. They are exported here, and are no arguments of a program such as env: everybody on the node
+# can read arguments, and secrets are among the variables.
 run_for_user() {
-  local program=$1 variables
+  local clusterrun_program=$1 clusterrun_one clusterrun_names clusterrun_posix=
   shift
-  mapfile -d '' -t variables < "/proc/$$/environ"
-  exec /usr/bin/env -i "${variables[@]/#CLUSTERRUN_KEPT_/}" "$@" /bin/bash -c "$program"
+  mapfile -t clusterrun_names < <(compgen -e)
+  eval "$login_functions"
+  {
+    for clusterrun_one in "${clusterrun_names[@]}"; do unset -v "$clusterrun_one"; done
+    while IFS= builtin read -r -d '' clusterrun_one; do
+      clusterrun_one=${clusterrun_one#CLUSTERRUN_KEPT_}
+      case $clusterrun_one in
+        POSIXLY_CORRECT=*) clusterrun_posix=$clusterrun_one ;;  # last: after it a refused export would end the shell
+        [A-Za-z_]*) builtin export "${clusterrun_one?}" ;;
+      esac
+    done < "/proc/$$/environ"
+    for clusterrun_one; do builtin export "${clusterrun_one?}"; done
+    [ -z "$clusterrun_posix" ] || builtin export "${clusterrun_posix?}"
+  } 2>/dev/null  # bash refuses to change its own, such as UID, and keeps those that it cannot name
+  exec /bin/bash -c "$clusterrun_program"
 }

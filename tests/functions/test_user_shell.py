@@ -18,6 +18,7 @@ from clusterrun.planning.script import render
 from tests.functions.test_signals_before_the_step import FAKES
 from tests.support.planned import plan_of
 
+FUNCTIONS = Path(__file__).parents[2] / "templates" / "functions"
 SRUN = '#!/bin/bash\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n'
 HARMLESS = {
     "errexit": "set -euo pipefail",
@@ -112,3 +113,21 @@ def test_the_training_sees_the_settings(tmp_path: Path) -> None:
     end, log = run_job(tmp_path, setup, command)
     assert end.get("cause") == "finished", log
     assert "TMOUT=9 P=1 LD=/x F=f N=300 D=/\n" in log
+
+
+def test_a_secret_is_not_an_argument_of_a_program(tmp_path: Path) -> None:
+    """Everybody on a node can read the arguments of its processes, however short they live."""
+    trace = tmp_path / "trace"
+    secret = "hf_" + "s" * 30
+    program = (FUNCTIONS / "12-shell.sh").read_text()
+    program += '\nlogin_functions=; set -x; run_for_user \'printf "%s\\n" "$HF_TOKEN" "$A" "$UID"\' "A=a b"'
+    done = subprocess.run(
+        ["bash", "-c", f"exec 2> {trace}\nPS4='+ '\n{program}"],
+        env={"HF_TOKEN": secret, "PATH": os.environ["PATH"], "CLUSTERRUN_KEPT_A": "x", "UID": "7"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [secret, "a b", "7"]
+    started = [line for line in trace.read_text().splitlines() if line.startswith("+ exec ")]
+    assert started
+    assert not [line for line in started if secret in line]
+    assert "/env " not in program
