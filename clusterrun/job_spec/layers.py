@@ -124,6 +124,12 @@ class Layers:
                 below[key] = value
 
 
+def name_option(key: str) -> str:
+    """Return the option that sets a key, as messages name it."""
+    section, _, name = key.partition(".")
+    return f"--param {name}" if section == "parameters" and name else f"--set {key}"
+
+
 def parse_override(text: str) -> Document:
     """Parse one `--set key=value`; the value is YAML, and `--set key` is its place in messages.
 
@@ -136,7 +142,7 @@ def parse_override(text: str) -> Document:
     for name, depth in (("args", 1), ("environment.variables", 2)):
         if key.startswith(f"{name}."):
             parts = [*parts[:depth], ".".join(parts[depth:])]
-    where = f"--set {key.strip()}"
+    where = name_option(key.strip())
     try:
         inner = read_yaml(value, where)
     except SpecError as error:

@@ -18,6 +18,7 @@ from clusterrun.job_spec import gpu_memory
 from clusterrun.job_spec.keys import PROFILE_KEYS, SPEC_KEYS, spell_path
 from clusterrun.job_spec.layers import Layers, parse_override
 from clusterrun.job_spec.model import JobSpec
+from clusterrun.job_spec.parameters import apply_parameters
 from clusterrun.job_spec.rules import check_together
 from clusterrun.job_spec.value_messages import explain_value
 from clusterrun.job_spec.values import NAME, NAME_FORM, read_line
@@ -86,12 +87,15 @@ def load_spec(
     layers = Layers()
     _add_profile(layers, profile)
     _add_spec(layers, text, name)
+    declared = layers.values.get("parameters")
+    declared = {**declared} if isinstance(declared, dict) else {}
     _add_overrides(layers, overrides)
     _add_shell(layers, shell or {})
     run_root = str(layers.values.pop("run_root", "runs"))
     memory = layers.values.pop("gpu_memory", {})
     if "name" not in layers.values:
         layers.values["name"] = _name_from_file(layers, Path(source).name)
+    apply_parameters(layers, declared)
     check_together(layers)
     spec = _validate(layers)
     loaded = None

@@ -78,7 +78,7 @@ def unquoted_placeholder(value: Any) -> str:
 
 def check_placeholders(layers: Layers) -> None:
     """Record placeholders that have no value where they are used."""
-    for path, value in _texts(layers.values):
+    for path, value in list_texts(layers.values):
         for name in sorted(names_in(value)):
             what, hint = _fault(name, path, layers.values)
             if what:
@@ -107,12 +107,12 @@ def _fault(name: str, path: KeyPath, values: dict[str, Any]) -> tuple[str, str]:
     return "", ""
 
 
-def _texts(values: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+def list_texts(values: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Yield every text of the arguments and variables with its place."""
     variables = (values.get("environment") or {}).get("variables")
     for path, part in ((("args",), values.get("args")), (("environment", "variables"), variables)):
-        items = part.items() if isinstance(part, dict) else enumerate(part or ())
-        for key, value in items if isinstance(part, (dict, list, tuple)) else ():
+        items = part if isinstance(part, (dict, list, tuple)) else ()
+        for key, value in items.items() if isinstance(items, dict) else enumerate(items):
             inner = value if isinstance(value, (list, tuple)) else [value]
             for text in inner:
                 if isinstance(text, str):

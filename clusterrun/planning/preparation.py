@@ -13,6 +13,7 @@ from clusterrun.errors import Problem, SpecError
 from clusterrun.files.reading import is_file, is_folder
 from clusterrun.job_spec import Loaded, load_spec
 from clusterrun.job_spec.load import FormError, reading_order
+from clusterrun.job_spec.parameters import note_near_misses
 from clusterrun.job_spec.profile import find_profile
 from clusterrun.job_spec.yaml_text import KeyPath, dotted
 from clusterrun.planning.bash_syntax import syntax_faults
@@ -114,6 +115,7 @@ def prepare(request: Request) -> Prepared:
             *checked.notes,
             *note_time_limit(loaded),
             *note_values(loaded),
+            *note_near_misses(loaded.layers),
             *_environment_notes(loaded, shell),
             *_share_notes(loaded, run_root),
         ),

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from clusterrun.errors import ClusterError
+from clusterrun.job_spec.parameters import escape, format_parameters
 from clusterrun.planning.preparation import Prepared, Request
 from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.records import read_record, write_record, write_whole
@@ -61,6 +62,7 @@ def save_request(
         "after": after,
         "asked": f"{earlier} {now}:{after}".strip(),
         "comment": comment,
+        "parameters": format_parameters(prepared.loaded.spec.parameters),
         "batch": prepared.batch.in_words(),
         "array": array or prepared.loaded.spec.slurm.array or "",
         "request": json.dumps(request),
@@ -101,7 +103,8 @@ def load_request(
 
 def _dump_spec(prepared: Prepared) -> str:
     """Return the resolved spec with an absolute working directory, as its folder changes."""
-    resolved = prepared.loaded.spec.model_dump(mode="json", exclude_defaults=True)
+    spec = prepared.loaded.spec
+    resolved = escape(spec.model_dump(mode="json", exclude_defaults=True), spec.parameters)
     if prepared.loaded.chdir:
         resolved["slurm"]["chdir"] = prepared.loaded.chdir
     return yaml.dump(resolved, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
