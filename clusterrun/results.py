@@ -11,6 +11,18 @@ Fits = Literal["yes", "tight", "perhaps", "no"]
 
 
 @dataclass(frozen=True)
+class SweepMember:
+    """One member of a sweep, a run of its own."""
+
+    number: int
+    """Its number, from 0: its run id is that of the sweep, a dash and this number."""
+    name: str
+    """Its name."""
+    values: dict[str, str]
+    """Its values as the spec has them, by path."""
+
+
+@dataclass(frozen=True)
 class ValidSpec:
     """What a valid spec requests."""
 
@@ -26,6 +38,8 @@ class ValidSpec:
     """The samples of one optimizer step, over all processes; None: only the script knows."""
     notes: tuple[str, ...]
     """What the spec does not say and the user should know."""
+    members: tuple[SweepMember, ...] = ()
+    """The members of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,8 @@ class DryRun:
     """The sbatch script."""
     slurm_response: str
     """What Slurm reported; empty without Slurm on this machine."""
+    members: tuple[SweepMember, ...] = ()
+    """The members of a sweep."""
 
 
 @dataclass(frozen=True)

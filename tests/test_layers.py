@@ -21,9 +21,9 @@ FLOORS = tuple(
     errors files quoting units version
     results slurm training_script
     job_spec run_folder
-    estimation local planning training
-    run_status starter
-    reporting run_logs submission
+    estimation local sweeps training
+    planning run_status
+    reporting run_logs starter submission
     diagnosis rehearsal upkeep
     api site_checks
     json_output
@@ -40,7 +40,7 @@ PURE = """
     diagnosis.reason_text diagnosis.reasons diagnosis.stacks job_spec planning.accelerate_config planning.launch
     planning.plan planning.strategy quoting reporting.goodput
     reporting.page.charts reporting.page.scales run_folder.causes run_logs.attribution slurm.ids slurm.node_lists
-    starter.from_sbatch training_script
+    starter.from_sbatch sweeps.expansion sweeps.names sweeps.settings training_script
     """.split()
 # These read the files that a spec names, the installed accelerate, or the user's profile.
 NOT_PURE = """

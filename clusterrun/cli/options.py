@@ -50,6 +50,12 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a folder with your own templates, searched first; may be repeated",
     )
+    parser.add_argument(
+        "--member",
+        type=count_option,
+        metavar="N",
+        help="one member of the spec's sweep, from 0, as a run of its own",
+    )
 
 
 def add_overrides(
@@ -100,7 +106,13 @@ def request_from_options(options: argparse.Namespace) -> Request:
     """Return the preparation request of the command line."""
     from clusterrun.planning.preparation import Request  # noqa: PLC0415 - `wait` does not need planning
 
-    return Request(options.job, tuple(options.overrides), options.profile, tuple(options.templates))
+    return Request(
+        options.job,
+        tuple(options.overrides),
+        options.profile,
+        tuple(options.templates),
+        member=options.member,
+    )
 
 
 def print_notes(prepared: Prepared) -> None:

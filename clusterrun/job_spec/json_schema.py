@@ -54,7 +54,8 @@ _FORMS: dict[str, dict[str, Any]] = {
     "Value": {"type": ["string", "number", "boolean"]},
     "ShellText": {"type": "string"},
     "Flag": {"type": ["string", "number", "boolean"]},
-    "Name": _match_patterns(values.NAME),
+    # with a placeholder, the name of the members of a sweep
+    "Name": _match_patterns(values.NAME, r"[^{}]*\{[^{}]+\}.*"),
     "Time": _match_patterns(units.SLURM_TIME, *map(_ignore_case, units.SLURM_UNLIMITED)),
     "Memory": _match_patterns(units.SLURM_MEMORY),
     "Nodes": _match_patterns(grammar.NODES),

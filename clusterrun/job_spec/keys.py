@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel
+
 from clusterrun.job_spec import model, options
+from clusterrun.job_spec.sweep import Sweep
 from clusterrun.job_spec.yaml_text import KeyPath, dotted
 
-SECTIONS: dict[str, type[model.Model]] = {
+SECTIONS: dict[str, type[BaseModel]] = {
     "slurm": model.Slurm,
     "accelerate": model.Accelerate,
     "environment": model.Environment,
     "checkpoint": model.Checkpoint,
     "requeue": model.Requeue,
+    "sweep": Sweep,
 }
 SPEC_KEYS = frozenset(model.JobSpec.model_fields)
-PROFILE_KEYS = frozenset({*SECTIONS, "run_root", "share", "hang", "gpu_memory", "notify"})
+PROFILE_KEYS = frozenset({*SECTIONS, "run_root", "share", "hang", "gpu_memory", "notify"}) - {
+    "sweep"
+}
 
 # Keys of accelerate that the job script sets on the nodes.
 COMPUTED = {

@@ -136,22 +136,35 @@ def parse_override(text: str) -> Document:
     Raises ValueError if `=` or the key is missing.
     """
     key, equals, value = text.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
+    path = split_key(key.strip())
+    if not equals or not all(path):
         raise ValueError(f"{text!r} is not KEY=VALUE\nwrite it as in slurm.nodes=4")
-    for name, depth in (("args", 1), ("environment.variables", 2)):
-        if key.startswith(f"{name}."):
-            parts = [*parts[:depth], ".".join(parts[depth:])]
     where = name_option(key.strip())
     try:
         inner = read_yaml(value, where)
     except SpecError as error:
         raise SpecError(replace(problem, where=where) for problem in error.problems) from error
-    document = Document(inner.value, begins=tuple(parts))
-    for depth in range(len(parts) + 1):
-        document.where[tuple(parts[:depth])] = where
-    for path in inner.where:
-        document.where[tuple(parts) + path] = where
-    for part in reversed(parts):
+    return assign(path, inner.value, where, inner.where)
+
+
+def split_key(key: str) -> tuple[str, ...]:
+    """Return the path of a key as `--set` takes it; names of arguments may have dots."""
+    for name, depth in (("args", 1), ("environment.variables", 2)):
+        if key.startswith(f"{name}."):
+            parts = key.split(".")
+            return (*parts[:depth], ".".join(parts[depth:]))
+    return tuple(key.split("."))
+
+
+def assign(
+    path: tuple[str, ...], value: Any, where: str, inner: Iterable[KeyPath] = ()
+) -> Document:
+    """Return a document that sets one value; `inner` are the paths of the values inside it."""
+    document = Document(value, begins=path)
+    for depth in range(len(path) + 1):
+        document.where[path[:depth]] = where
+    for deeper in inner:
+        document.where[path + deeper] = where
+    for part in reversed(path):
         document.value = {part: document.value}
     return document

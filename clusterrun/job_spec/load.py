@@ -38,6 +38,16 @@ class FormError(SpecError):
         self.rest = rest
 
 
+class SweepFound(SpecError):
+    """A spec that describes a sweep, where one run is expected; `layers` are its merged values."""
+
+    def __init__(self, layers: Layers, name: str) -> None:
+        what = "not allowed here: one run is expected, and a sweep is many"
+        where = layers.line_of(("sweep",))
+        super().__init__([Problem(where, "sweep", what, "select one of its members")])
+        self.layers, self.name = layers, name
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A valid spec with its text, the position of each key, and the folders that it names."""
@@ -74,13 +84,15 @@ def load_spec(
     shell: Mapping[str, Any] | None = None,
     folder: Path | None = None,
     text: str | None = None,
+    member: Sequence[Document] | None = None,
 ) -> Loaded:
     """Load a job spec with the layers below and above it.
 
     `overrides` are `key=value` texts; `shell` is the lowest layer, such as the active virtual
     environment; `folder` is what `chdir` is relative to (the spec's own folder); `text` is the spec
-    itself, if `source` is only a name for it. Raises SpecError with every mistake found; it is a
-    FormError if the file itself could be read.
+    itself, if `source` is only a name for it; `member` are the values of one member of its sweep.
+    Raises SpecError with every mistake found; it is a FormError if the file itself could be read,
+    and SweepFound for a sweep without `member`.
     """
     name = str(source)
     text = _read_text(Path(source), name) if text is None else text
@@ -93,9 +105,12 @@ def load_spec(
     _add_shell(layers, shell or {})
     run_root = str(layers.values.pop("run_root", "runs"))
     memory = layers.values.pop("gpu_memory", {})
+    apply_parameters(layers, declared)
+    if layers.values.get("sweep") is not None and member is None:
+        raise SweepFound(layers, Path(source).name.split(".", maxsplit=1)[0])
+    _add_member(layers, member or ())
     if "name" not in layers.values:
         layers.values["name"] = _name_from_file(layers, Path(source).name)
-    apply_parameters(layers, declared)
     check_together(layers)
     spec = _validate(layers)
     loaded = None
@@ -189,6 +204,15 @@ def _add_overrides(layers: Layers, overrides: Sequence[str]) -> None:
             layers.problems.extend(error.problems)
 
 
+def _add_member(layers: Layers, member: Sequence[Document]) -> None:
+    layers.values.pop("sweep", None)
+    for document in member:
+        try:
+            layers.add(document, SPEC_KEYS, "a job spec")
+        except SpecError as error:
+            layers.problems.extend(error.problems)
+
+
 def _add_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
     """Use the Python of the user's shell, if nothing else selects one."""
     environment = layers.values.get("environment") or {}
@@ -220,6 +244,12 @@ def _validate(layers: Layers) -> JobSpec | None:
         return JobSpec.model_validate(rest)
     except ValidationError:
         return None
+
+
+def explain_faults(layers: Layers, error: ValidationError, below: KeyPath) -> list[Problem]:
+    """Return the mistakes that pydantic found in the section `below` of the values."""
+    faults: list[dict[str, Any]] = [dict(fault) for fault in error.errors(include_url=False)]
+    return [_make_problem(layers, {**fault, "loc": (*below, *fault["loc"])}) for fault in faults]
 
 
 def _drop_value(values: dict[str, Any], place: KeyPath) -> None:

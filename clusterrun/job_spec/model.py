@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from clusterrun.job_spec import checkpoint, durations
+from clusterrun.job_spec.sweep import Sweep
 from clusterrun.job_spec.values import (
     Address,
     Array,
@@ -240,6 +241,8 @@ class JobSpec(Model):
     environment: Environment = Field(default_factory=Environment)
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
     requeue: Requeue = Field(default_factory=Requeue)
+    sweep: Sweep | None = None
+    """One run per combination of values, see [sweep](#sweep)."""
     node_check: Annotated[bool | str, BeforeValidator(read_node_check)] = True
     """Shell lines that each node runs before the launch, after a check of its GPUs, disk and clock;
     a node where they fail is excluded for a day. false: no check at all."""

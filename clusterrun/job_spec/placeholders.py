@@ -35,14 +35,14 @@ _VARIABLES = {
     "SLURM_ARRAY_TASK_ID": "array_task",
 }
 _KNOWN = "|".join(SHELL)
-_PLACEHOLDER = re.compile(rf"\{{\{{(?P<escaped>{_KNOWN})\}}\}}|\{{(?P<name>{_KNOWN})\}}")
+_PLACEHOLDER = re.compile(rf"\{{\{{(?P<escaped>{_KNOWN})\}}\}}|(?<!\$)\{{(?P<name>{_KNOWN})\}}")
 
 
 def fill(text: str) -> str:
     """Return a value as a shell word in which the job replaces the placeholders.
 
-    `{{run_dir}}` is the text `{run_dir}`. Anything without a placeholder is returned
-    unchanged. Raises ValueError for control characters.
+    `{{run_dir}}` is the text `{run_dir}`, and `${run_dir}` is not a placeholder. Anything
+    without a placeholder is returned unchanged. Raises ValueError for control characters.
     """
     if isinstance(text, Shell) or not _PLACEHOLDER.search(text):
         return text

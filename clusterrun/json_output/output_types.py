@@ -19,6 +19,7 @@ from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.forecast import Outlook
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
 from clusterrun.site_checks.finding import Finding
+from clusterrun.slurm.states import State
 from clusterrun.upkeep.notification import NotificationTest
 
 
@@ -53,6 +54,38 @@ class ActiveRuns(TypedDict):
     active_runs: NotRequired[list[RunStatus]]
     """All active runs; the other keys are of the newest, or of the most recent run if none is
     active."""
+
+
+class MemberStatus(TypedDict):
+    """One member of a sweep."""
+
+    number: int
+    """Its number, from 0."""
+    name: str
+    """Its name."""
+    values: dict[str, str]
+    """Its values as the spec has them, by path."""
+    run_id: str
+    """Its run id."""
+    state: State
+    """What it is doing, or how it ended."""
+    reason: str
+    """Why it is in this state."""
+    step: int | None
+    """The number of optimizer steps done."""
+    total_steps: int | None
+    """The total number of optimizer steps."""
+    loss: float | None
+    """The last logged loss."""
+    folder: str
+    """Its run folder."""
+
+
+class SweepTable(TypedDict):
+    """Added by `status` for a sweep."""
+
+    members: NotRequired[list[MemberStatus]]
+    """The members, in the order of `--sort`."""
 
 
 class ReportOutput(TypedDict):
@@ -122,7 +155,7 @@ OUTPUTS = {
     "render": OutputForm((Origin,), "list"),
     "submit": OutputForm((SubmittedRun,), instead=DryRun),
     "rehearse": OutputForm((Rehearsal,)),
-    "status": OutputForm((RunStatus, Outlook, AttemptList, ActiveRuns)),
+    "status": OutputForm((RunStatus, Outlook, AttemptList, ActiveRuns, SweepTable)),
     "why": OutputForm((Why,)),
     "list": OutputForm((RunStatus,), "list"),
     "logs": OutputForm((LoggedLine,), "lines"),

@@ -5,6 +5,7 @@ Nothing here reads the clock, the environment or a file, or starts a subprocess.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 
@@ -14,6 +15,7 @@ from clusterrun.job_spec import durations, grammar
 from clusterrun.job_spec.checkpoint import RUN_DIR
 from clusterrun.job_spec.model import JobSpec, Notification, Slurm
 from clusterrun.planning.launch import Launch, requests_gpus
+from clusterrun.planning.members import MemberWords, split_members
 from clusterrun.planning.preparation import Prepared
 from clusterrun.quoting import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
 from clusterrun.run_folder.settings import FORMAT
@@ -83,6 +85,8 @@ class LaunchPlan:
     """One line per notification: way, shape, target, and the ends that it is sent for."""
     templates: tuple[PurePath, ...]
     """The folders of the user's templates, in search order."""
+    members: tuple[MemberWords, ...] = ()
+    """What the members of a sweep differ in; empty for a single run."""
 
     @property
     def elastic(self) -> bool:
@@ -129,10 +133,10 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
     spec's folder or where sbatch is called. Raises SpecError for a command that is too long to be
     started, and for a run folder that sbatch cannot use.
     """
-    loaded, launch = prepared.loaded, prepared.launch
-    spec, source = loaded.spec, loaded.source
+    loaded, source = prepared.loaded, prepared.loaded.source
+    spec, launch, members = split_members(loaded.spec, prepared.launch, prepared.members)
     chdir = loaded.chdir or (str(prepared.work_dir) if identity else None)
-    _refuse_length(launch, source)
+    _refuse_length(launch, source, members)
     if identity is not None and "\\" in str(identity.folder):
         # sbatch does not replace %j in a path with a backslash, so the log's name would lack the
         # job id
@@ -164,11 +168,15 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
         reads_stop_file=prepared.reads_stop_file,
         notices=tuple(map(notification_words, spec.notify)),
         templates=prepared.templates,
+        members=members,
     )
 
 
-def _refuse_length(launch: Launch, source: str) -> None:
-    words = " ".join(quote(word) for line in (*launch.lines, launch.resume) for word in line)
+def _refuse_length(launch: Launch, source: str, members: Sequence[MemberWords]) -> None:
+    longest = max((" ".join(map(quote, one.arguments)) for one in members), key=len, default="")
+    words = longest + " ".join(
+        quote(word) for line in (*launch.lines, launch.resume) for word in line
+    )
     size, most = (
         len("".join([words, *launch.files.values()]).encode()),
         LONGEST_ARGUMENT - _FUNCTIONS_SIZE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -12,17 +13,19 @@ from pathlib import Path
 from clusterrun.errors import Problem, SpecError
 from clusterrun.files.reading import is_file, is_folder
 from clusterrun.job_spec import Loaded, load_spec
-from clusterrun.job_spec.load import FormError, reading_order
+from clusterrun.job_spec.load import FormError, SweepFound, reading_order
 from clusterrun.job_spec.parameters import note_near_misses
 from clusterrun.job_spec.profile import find_profile
-from clusterrun.job_spec.yaml_text import KeyPath, dotted
+from clusterrun.job_spec.yaml_text import Document, KeyPath, dotted
 from clusterrun.planning.bash_syntax import syntax_faults
 from clusterrun.planning.launch import Launch
+from clusterrun.planning.members import Members
 from clusterrun.planning.script_arguments import check_script_arguments
 from clusterrun.planning.script_syntax import check_script_syntax
 from clusterrun.planning.stop_handling import reads_stop_file
 from clusterrun.planning.strategy import Batch, check, check_names
 from clusterrun.planning.strategy.files import MISSING_HINT
+from clusterrun.planning.sweep_preparation import prepare_sweep
 from clusterrun.planning.template_folders import find_template_folders
 from clusterrun.planning.time_limit import note_time_limit
 from clusterrun.planning.value_notes import check_path, note_values
@@ -46,6 +49,10 @@ class Request:
     """Whether a spec without an environment uses the Python that is active in the user's shell."""
     text: str | None = None
     """The spec itself, if `source` is only a name for it."""
+    member: int | None = None
+    """The number of the only member of a sweep that is to run, as a run of its own."""
+    tasks: str | None = None
+    """The members of a sweep that are to run, as sbatch's --array; by default all."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +79,23 @@ class Prepared:
     """How many samples an optimizer step takes."""
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    members: Members | None = None
+    """The members of a sweep; `loaded` and `launch` are those of the first one."""
 
 
 def prepare(request: Request) -> Prepared:
     """Load a spec and read the files it names. Raises SpecError for mistakes in spec or options."""
+    try:
+        prepared = _prepare_run(request)
+    except SweepFound as found:
+        return prepare_sweep(request, found, _prepare_run)
+    if request.member is not None:
+        what = f"{request.source} has no sweep, so it has no member {request.member}"
+        raise SpecError([Problem("--member", "", what, "delete --member")])
+    return prepared
+
+
+def _prepare_run(request: Request, member: Sequence[Document] | None = None) -> Prepared:
     _check_template_folders(request)
     profile = find_profile(request.profile, request.environment)
     shell = active_python(request.environment) if request.own_python else {}
@@ -86,6 +106,7 @@ def prepare(request: Request) -> Prepared:
             profile=profile,
             shell=shell,
             text=request.text,
+            member=member,
         )
     except FormError as error:
         raise SpecError(_add_independent_problems(error, request.cwd)) from error
@@ -151,7 +172,13 @@ def _read_script(loaded: Loaded, work_dir: Path) -> tuple[str | None, TrainingSc
     """Return a script's text and what was parsed of it, each if there is one."""
     name = script_file(loaded.spec.script, loaded.spec.module)
     text = read_script_text(work_dir / name) if name else None
-    return text, None if text is None else parse_script(name, text)
+    return text, None if text is None else _parse_once(name, text)
+
+
+@functools.lru_cache(maxsize=2)
+def _parse_once(name: str, text: str) -> TrainingScript | None:
+    """Parse a script once for all members of a sweep."""
+    return parse_script(name, text)
 
 
 # Mistakes in these sections do not affect the checks of files and strategy.

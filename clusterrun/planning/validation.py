@@ -7,7 +7,7 @@ from clusterrun.planning.bash_syntax import script_fault
 from clusterrun.planning.plan import Identity, LaunchPlan, make_plan
 from clusterrun.planning.preparation import Prepared, Request, prepare
 from clusterrun.planning.script import render
-from clusterrun.results import ValidSpec
+from clusterrun.results import SweepMember, ValidSpec
 
 
 def validate(request: Request) -> Prepared:
@@ -51,5 +51,16 @@ def valid_spec(prepared: Prepared, plan: LaunchPlan) -> ValidSpec:
     """Return what a valid spec requests."""
     processes = plan.launch.processes if plan.processes_a_node else None
     return ValidSpec(
-        plan.name, plan.nodes, plan.least_nodes, processes, prepared.batch.samples, prepared.notes
+        plan.name,
+        plan.nodes,
+        plan.least_nodes,
+        processes,
+        prepared.batch.samples,
+        prepared.notes,
+        list_members(prepared),
     )
+
+
+def list_members(prepared: Prepared) -> tuple[SweepMember, ...]:
+    """Return the members of a sweep; none for a single run."""
+    return tuple(one.result for one in prepared.members.every) if prepared.members else ()

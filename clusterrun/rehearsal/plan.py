@@ -63,7 +63,10 @@ def refuse_unfit_job(prepared: Prepared) -> None:
     """Raise SpecError, with all reasons, if a rehearsal would prove nothing or touch other runs."""
     spec, line_of = prepared.loaded.spec, prepared.loaded.line_of
     problems = []
-    if spec.slurm.array:
+    if prepared.members:
+        what = "not allowed: a rehearsal runs one job, not a sweep"
+        problems.append(Problem(line_of("sweep"), "sweep", what, "add --member 0"))
+    elif spec.slurm.array:
         what = "not allowed: a rehearsal runs one job, not an array"
         problems.append(
             Problem(line_of("slurm", "array"), "slurm.array", what, "add --set slurm.array=null")

@@ -28,6 +28,11 @@ class RunPaths:
         return self.folder / "job.sbatch"
 
     @property
+    def members(self) -> Path:
+        """The names and values of the members of a sweep, as JSON."""
+        return self.folder / "members.json"
+
+    @property
     def events(self) -> Path:
         """The folder of records: one small file per writer and attempt."""
         return self.folder / "events"

@@ -73,7 +73,10 @@ def cancel(name: str, index: Index | None = None) -> RunStatus:
         cancel_local(run.paths)
     else:
         # while a run hands over to its successor, both jobs must be cancelled
-        cancel_jobs(run, [smaller_job(run.paths), *before.job_ids[-2:], before.job_id])
+        # the SLURM_JOB_ID of an array's last task is the id of the array, with all its tasks
+        array = before.job_id.partition("_")[0] if "_" in before.job_id else ""
+        ids = [smaller_job(run.paths), *before.job_ids[-2:], before.job_id]
+        cancel_jobs(run, [job_id for job_id in ids if job_id != array])
         _cancel_successors_of_tasks(run, before, only_pending=False)
     return replace(before, reason="cancelled")
 

@@ -64,7 +64,7 @@ def _reconcile_with_slurm(
     if not known.job_id:
         return _describe_unqueued(run, known)
     try:
-        job = _find_job(known.job_id, queue)
+        job = _find_job(run, known.job_id, queue)
         if (job is None or state_of(job.state).final) and (
             successor := _find_successor(run, known, queue)
         ):
@@ -123,13 +123,16 @@ def _describe_unqueued(run: RunRef, known: RunStatus) -> RunStatus:
     )
 
 
-def _find_job(job_id: str, queue: Queue | ClusterError | None) -> QueuedJob | None:
+def _find_job(run: RunRef, job_id: str, queue: Queue | ClusterError | None) -> QueuedJob | None:
+    """Find a run's job; the SLURM_JOB_ID of an array's last task names all tasks of the array."""
     if isinstance(queue, ClusterError):
         raise queue
+    folder = run.paths.folder.name
+    task = f"{job_id}_{folder.removeprefix('task-')}" if folder.startswith("task-") else job_id
     if queue is not None:
-        return queue.get(job_id)
+        return queue.get(task) or queue.get(job_id)
     jobs = own_jobs(job_id)
-    return jobs[0] if jobs else None
+    return next((job for job in jobs if job.job_id == task), jobs[0] if jobs else None)
 
 
 def _find_successor(

@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.planning.plan import Identity, LaunchPlan
 from clusterrun.planning.preparation import Prepared, prepare
-from clusterrun.planning.validation import plan_and_render
+from clusterrun.planning.validation import list_members, plan_and_render
 from clusterrun.run_folder.causes import Cause
 from clusterrun.run_folder.index import Index, RunRef
+from clusterrun.run_folder.members import read_members
 from clusterrun.run_folder.ownership import require_own_folder
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import locked, read_record, whole, write_record
@@ -207,12 +208,15 @@ def _plan_handover(
     """Plan the new submission: the run's spec with overrides, or an array's unfinished tasks."""
     last = whole(read_record(run.paths.job).get("number")) or 1
     spec = numbered_copy(run.paths.spec, last)
-    array = [f"slurm.array='{','.join(_task_number(task) for task in left)}'"] if left else []
-    prepared = prepare(
-        load_request(
-            run, spec if spec.exists() else run.paths.spec, [*overrides, *array], environment
-        )
-    )
+    tasks = ",".join(_task_number(task) for task in left) or None
+    is_sweep = run.paths.members.exists()
+    array = [f"slurm.array='{tasks}'"] if tasks and not is_sweep else []
+    source = spec if spec.exists() else run.paths.spec
+    words = [*overrides, *array]
+    prepared = prepare(load_request(run, source, words, environment, tasks if is_sweep else None))
+    if is_sweep and list_members(prepared) != read_members(run.paths):
+        hint = "submit the spec again for a sweep with other values"
+        raise ClusterError("a resume cannot change the members of a sweep", hint)
     after = (run.paths.attempts() or [""])[-1]
     return Handover(run, prepared.loaded.spec.name, last + 1, after, local=is_local(run)), prepared
 

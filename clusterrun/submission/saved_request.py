@@ -12,7 +12,10 @@ from typing import Any
 import yaml
 
 from clusterrun.errors import ClusterError
+from clusterrun.job_spec.layers import split_key
 from clusterrun.job_spec.parameters import escape, format_parameters
+from clusterrun.job_spec.yaml_text import YamlFloat, YamlInt
+from clusterrun.planning.members import Members
 from clusterrun.planning.preparation import Prepared, Request
 from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.records import read_record, write_record, write_whole
@@ -26,6 +29,14 @@ class _Dumper(yaml.SafeDumper):
     """A dumper that quotes texts that would be read as numbers."""
 
 
+def _dump_number(dumper: yaml.SafeDumper, number: YamlInt | YamlFloat) -> yaml.Node:
+    """Return a number as the user wrote it: a sweep passes `1e-4` on as that text."""
+    kind = "int" if isinstance(number, int) else "float"
+    return dumper.represent_scalar(f"tag:yaml.org,2002:{kind}", number.text)
+
+
+_Dumper.add_representer(YamlInt, _dump_number)
+_Dumper.add_representer(YamlFloat, _dump_number)
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(rf"^(?:{_NUMBERS.pattern})$"), list("-+.0123456789")
 )
@@ -71,11 +82,16 @@ def save_request(
 
 
 def load_request(
-    run: RunRef, spec: Path, overrides: Sequence[str], environment: Mapping[str, str]
+    run: RunRef,
+    spec: Path,
+    overrides: Sequence[str],
+    environment: Mapping[str, str],
+    tasks: str | None = None,
 ) -> Request:
     """Return the request of a run, with its saved, resolved spec `spec` as the source.
 
-    Raises ClusterError for a run folder that `submit` did not create.
+    `tasks` are the members of a sweep to run. Raises ClusterError for a run folder that `submit`
+    did not create.
     """
     kept = read_record(run.paths.intent).get("request")
     if kept is None or not spec.exists():
@@ -98,13 +114,35 @@ def load_request(
         environment,
         Path(values["work_dir"]),
         own_python=False,
+        tasks=tasks,
     )
 
 
 def _dump_spec(prepared: Prepared) -> str:
     """Return the resolved spec with an absolute working directory, as its folder changes."""
     spec = prepared.loaded.spec
-    resolved = escape(spec.model_dump(mode="json", exclude_defaults=True), spec.parameters)
+    resolved = spec.model_dump(mode="json", exclude_defaults=True)
     if prepared.loaded.chdir:
         resolved["slurm"]["chdir"] = prepared.loaded.chdir
+    if prepared.members:
+        _restore_sweep(resolved, prepared.members)
+    resolved = escape(resolved, spec.parameters)
     return yaml.dump(resolved, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def _restore_sweep(resolved: dict[str, Any], members: Members) -> None:
+    """Replace the values of the first member by those of the spec, and add the sweep."""
+    resolved["name"] = members.template
+    resolved["sweep"] = dict(members.section)
+    del resolved["slurm"]["array"]
+    for path in {one.path for member in members.every for one in member.row}:
+        *above, key = split_key(path)
+        base: Any = members.base
+        section: Any = resolved
+        for part in above:
+            base = (base or {}).get(part)
+            section = section.get(part) or {}
+        if key in (base or {}):
+            section[key] = (base or {})[key]
+        else:
+            section.pop(key, None)

@@ -12,10 +12,11 @@ from pathlib import Path
 from clusterrun.errors import ClusterError, SpecError
 from clusterrun.planning.plan import Identity, LaunchPlan, identity_of
 from clusterrun.planning.preparation import Prepared, Request, prepare
-from clusterrun.planning.validation import plan_and_render, refuse_problems
+from clusterrun.planning.validation import list_members, plan_and_render, refuse_problems
 from clusterrun.results import DryRun
 from clusterrun.run_folder.group_access import open_to_group
 from clusterrun.run_folder.index import Index, RunRef
+from clusterrun.run_folder.members import write_members
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import locked, read_record, write_record, write_whole
 from clusterrun.slurm.commands import NoAnswer, installed
@@ -50,9 +51,12 @@ def submit_prepared(prepared: Prepared, *, local: bool = False) -> RunRef:
         )
         raise ClusterError("sbatch is not installed on this machine", hint)
     if local and prepared.loaded.spec.slurm.array:
+        sweep = prepared.members is not None
         raise ClusterError(
-            "slurm.array cannot be combined with --local",
-            "add --set slurm.array=null to run one job",
+            f"{'a sweep' if sweep else 'slurm.array'} cannot be combined with --local",
+            "add --member 0 to run one member"
+            if sweep
+            else "add --set slurm.array=null to run one job",
         )
     index = Index(prepared.request.environment)
     index.make()
@@ -83,13 +87,13 @@ def try_submission(prepared: Prepared) -> DryRun:
         prepared, identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run")
     )
     if not installed():
-        return DryRun(script, "")
+        return DryRun(script, "", list_members(prepared))
     with _scratch_script(script) as path:
         answer = ask(["sbatch", "--test-only", path], environment=prepared.request.environment)
     if answer.code:
         refused = ClusterError(answer.err or "sbatch --test-only failed without a message")
         raise explain_refusal(refused, prepared)
-    return DryRun(script, answer.err)
+    return DryRun(script, answer.err, list_members(prepared))
 
 
 @contextmanager
@@ -110,6 +114,7 @@ def _digest_request(prepared: Prepared, *, local: bool) -> str:
         spec,
         str(prepared.run_root),
         str(local),
+        repr(list_members(prepared)),
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
@@ -157,6 +162,8 @@ def _write_folder(
     write_whole(paths.stop, "")
     if prepared.loaded.spec.share:
         open_to_group(paths)
+    if members := list_members(prepared):
+        write_members(paths, members)
     save_request(run, prepared, plan.settings)
 
 

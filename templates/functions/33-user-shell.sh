@@ -34,12 +34,12 @@ set_up_environment() {
   cd "$dir" || fail "cannot enter $dir on $(hostname)"
 }
 
+# The program may be longer than Linux allows for one argument, so the new shell reads it.
 become_user_shell() {
-  local program in out
+  local in out
   trap - TERM USR1 EXIT
-  IFS= read -r -d '' program
   exec {in}<&0 {out}>&1 >&2 < /dev/null
-  exec /bin/bash -c "$program" bash "$in" "$out"
+  exec /bin/bash -c 'IFS= read -r -d "" -u "$1" clusterrun_program; eval "$clusterrun_program"' bash "$in" "$out"
 }
 
 # The user's shell may have ended: that must not end this one.
@@ -66,7 +66,7 @@ fail_in_environment() {
 # sets: clusterrun_name
 print_user_program() {
   printf '%s\n' "$login_functions"
-  declare -f apply_environment find_modules use_conda use_venv warn_of_missing_secret warn_of_idle_gpus count_local_gpus \
+  declare -f apply_environment select_member find_modules use_conda use_venv warn_of_missing_secret warn_of_idle_gpus count_local_gpus \
     log_message clusterrun_step clusterrun_check 2>/dev/null
   declare -p run_id run_dir attempt work_dir
   cat <<'END_OF_PROGRAM'
@@ -102,6 +102,10 @@ print_own_program() {
   declare -p run_id run_dir
   printf 'exec >> %q 2>&1\n' "$run_dir/logs/attempt-$attempt.log"
   printf 'own_path=%q\n' "$PATH"
+  ! declare -F select_member >/dev/null || (
+    select_member
+    printf 'set_default WANDB_RUN_GROUP %q; set_default WANDB_NAME %q\n' "$sweep_id" "$member_name"
+  )
   cat <<'END_OF_PROGRAM'
 reset_shell
 user_path=$PATH PATH=$own_path

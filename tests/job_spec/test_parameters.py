@@ -185,6 +185,23 @@ def test_a_saved_spec_loads_to_the_same_values() -> None:
     assert load(saved).spec == first
 
 
+def test_the_members_of_a_sweep_use_them(tmp_path: Path) -> None:
+    """In the name, in values that a sweep does not set, and in those that it sets."""
+    (tmp_path / "train.py").write_text("")
+    text = START + (
+        "name: 'a-{size}-{args.lr}'\nparameters: {size: small, lr: 1e-4}\n"
+        "args: {size: '{size}', lr: 0}\nsweep: {grid: {args.lr: ['{lr}', 3e-4]}}\n"
+    )
+    request = Request("job.yaml", environment={}, cwd=tmp_path, text=text)
+    members = prepare(request).members
+    assert members is not None
+    assert [one.name for one in members.every] == ["a-small-1e-4", "a-small-3e-4"]
+    assert [one.lines[-2:] for one in members.every] == [
+        (("--size", "small"), ("--lr", "1e-4")),
+        (("--size", "small"), ("--lr", "3e-4")),
+    ]
+
+
 def test_a_script_may_find_its_own_checkpoint() -> None:
     text = START + "checkpoint: {path: out/*, resume: --init_from=resume}\n"
     assert load(text).spec.checkpoint.resume == ("--init_from=resume",)

@@ -41,6 +41,7 @@ def word_in_bash(text: str) -> str:
         ("seed {array_task} 'quoted' $(touch x)", "seed 3 'quoted' $(touch x)"),
         ("{checkpoint}", "*"),
         ("{{run_dir}}", "{run_dir}"),
+        ("${run_dir}", "${run_dir}"),
         ('{"a": {"run_id": 1}}', '{"a": {"run_id": 1}}'),
         ("{other} {} {RUN_DIR} { run_dir }", "{other} {} {RUN_DIR} { run_dir }"),
         ("$run_dir `id` \\{attempt}", "$run_dir `id` \\0002"),

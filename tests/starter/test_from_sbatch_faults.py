@@ -178,3 +178,14 @@ def test_the_training_is_chosen_among_several_programs():
     )
     assert draft.values["command"] == "python train.py --x 1"
     assert draft.values["environment"]["setup"] == ["python prepare.py"]
+
+
+def test_braces_of_an_argument_are_no_placeholders():
+    text = f"{ONE}accelerate launch t.py --out {{job_id}} --name '{{step}}-{{run_dir}}' --j '{{\"a\": 1}}'\n"
+    draft = translated(text)
+    assert draft.values["args"] == {
+        "out": "{{job_id}}",
+        "name": "{step}-{{run_dir}}",
+        "j": '{"a": 1}',
+    }
+    assert prove(text, draft, shell=SHELL, read_file={}.get).differences == ()

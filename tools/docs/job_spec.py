@@ -19,6 +19,7 @@ from clusterrun import units
 from clusterrun.job_spec import keys, options
 from clusterrun.job_spec.docstrings import field_docstrings
 from clusterrun.job_spec.model import Accelerate, Checkpoint, Environment, JobSpec, Requeue, Slurm
+from clusterrun.job_spec.sweep import Sweep
 from clusterrun.job_spec.values import NAME_FORM
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -40,6 +41,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "environment": Environment,
     "checkpoint": Checkpoint,
     "requeue": Requeue,
+    "sweep": Sweep,
 }
 
 
@@ -86,6 +88,7 @@ WORDS = {
     "environment": "",
     "checkpoint": "",
     "requeue": "",
+    "sweep": "",
     "": "",
 }
 MEANINGS = {

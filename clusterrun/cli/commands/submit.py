@@ -9,6 +9,7 @@ import sys
 from clusterrun.cli.options import add_spec_options, request_from_options
 from clusterrun.cli.output.outcomes import add_submission_options, print_submission
 from clusterrun.cli.output.printed_json import print_json
+from clusterrun.cli.output.sweep_table import format_members
 from clusterrun.planning.preparation import Prepared, prepare
 from clusterrun.run_folder.index import RunRef
 from clusterrun.submission.submitting import submit_prepared, try_submission
@@ -20,7 +21,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the script and ask Slurm whether it would accept the job",
+        help="print the script, or the members of a sweep, and ask Slurm whether it would accept "
+        "the job",
     )
     parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
     add_submission_options(parser)
@@ -51,7 +53,10 @@ def _dry_run(prepared: Prepared, *, as_json: bool) -> None:
     if as_json:
         print_json(trial)
         return
-    sys.stdout.write(trial.script)
+    if trial.members:
+        print(format_members(trial.members))
+    else:
+        sys.stdout.write(trial.script)
     print(
         trial.slurm_response or "note: no Slurm on this machine; only rendered the script",
         file=sys.stderr,

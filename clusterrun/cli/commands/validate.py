@@ -7,8 +7,9 @@ import sys
 
 from clusterrun.cli.options import add_spec_options, print_notes, request_from_options
 from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.output.sweep_table import format_members
 from clusterrun.planning.preparation import prepare
-from clusterrun.planning.validation import plan_and_render, valid_spec
+from clusterrun.planning.validation import list_members, plan_and_render, valid_spec
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,9 @@ def run(options: argparse.Namespace) -> int:
         else "one process per GPU that Slurm allocates"
     )
     nodes = f"{least}{plan.nodes} node{'s' * (plan.nodes > 1)}"
+    if members := list_members(prepared):
+        print(format_members(members))
+        count = f"{count}, {len(members)} member{'s' * (len(members) > 1)}"
     print(f"{options.job}: valid: {plan.name}, {nodes}, {count}", file=sys.stderr)
     if prepared.batch.in_words():
         print(f"batch: {prepared.batch.in_words()}", file=sys.stderr)

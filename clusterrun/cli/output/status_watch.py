@@ -29,7 +29,7 @@ _POLL_S = 2.0  # between two reads of the run folders
 _STEP_LINES_EVERY_S = 60.0  # seconds between two lines that differ only in the step
 
 
-def watch(name: str | None, *, as_json: bool) -> int:
+def watch(name: str | None, *, as_json: bool, sort: str = "loss") -> int:
     """Show a run until it ends, or all active runs until none is left, or until Ctrl-C."""
     index = Index()
     run = find_run(name, index) if name is not None else None
@@ -39,7 +39,7 @@ def watch(name: str | None, *, as_json: bool) -> int:
 
     try:
         if is_terminal() and not as_json:
-            _watch_on_terminal(read_statuses)
+            _watch_on_terminal(read_statuses, sort)
         else:
             _watch_in_lines(read_statuses, as_json=as_json)
     except KeyboardInterrupt:
@@ -47,11 +47,11 @@ def watch(name: str | None, *, as_json: bool) -> int:
     return 0
 
 
-def _watch_on_terminal(read_statuses: Callable[[], list[RunStatus]]) -> None:
+def _watch_on_terminal(read_statuses: Callable[[], list[RunStatus]], sort: str) -> None:
     with live_display() as show:
         while True:
             statuses = read_statuses()
-            show(_format_screen(statuses))
+            show(_format_screen(statuses, sort))
             if _all_ended(statuses):
                 return
             time.sleep(_POLL_S)
@@ -93,7 +93,7 @@ def _all_ended(statuses: list[RunStatus]) -> bool:
     return all(status.state.final for status in statuses)
 
 
-def _format_screen(statuses: list[RunStatus]) -> str:
+def _format_screen(statuses: list[RunStatus], sort: str) -> str:
     if not statuses:
         return "no active runs"
     if len(statuses) > 1:
@@ -101,7 +101,7 @@ def _format_screen(statuses: list[RunStatus]) -> str:
     attempts = list_attempts(RunPaths(Path(statuses[0].folder)))
     parts = [
         format_status(statuses[0], outlook(statuses[0])),
-        format_runs(list(statuses[0].tasks)) if statuses[0].tasks else "",
+        _format_tasks(statuses[0], sort),
     ]
     parts += (
         [format_columns([HEADINGS, *(attempt_row(attempt, statuses[0]) for attempt in attempts)])]
@@ -109,3 +109,15 @@ def _format_screen(statuses: list[RunStatus]) -> str:
         else []
     )
     return "\n\n".join(part for part in parts if part)
+
+
+def _format_tasks(found: RunStatus, sort: str) -> str:
+    if not found.tasks:
+        return ""
+    from clusterrun.cli.output.sweep_table import format_sweep, sweep_rows  # noqa: PLC0415 - only for a sweep
+    from clusterrun.run_folder.members import read_members  # noqa: PLC0415 - same reason
+
+    members = read_members(RunPaths(Path(found.folder)))
+    if members:
+        return format_sweep(sweep_rows(found, members, sort))
+    return format_runs(list(found.tasks))

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from clusterrun.errors import Problem, SpecError
+from clusterrun.job_spec.placeholders import SHELL
 from clusterrun.job_spec.values import NAME
 from clusterrun.job_spec.yaml_text import read_scalar, typed
 from clusterrun.starter.from_sbatch.argument_mapping import as_mapping
@@ -37,6 +38,8 @@ from clusterrun.starter.from_sbatch.setup import setup_lines, with_arrays
 from clusterrun.starter.from_sbatch.uncounted_gpus import uses_uncounted_gpus
 from clusterrun.starter.from_sbatch.words import Word
 
+# text that a spec would take for a placeholder
+_BRACES = re.compile("|".join(rf"\{{{name}\}}" for name in SHELL))
 _STOPS = ("USR1", "USR2", "TERM", "INT", "HUP")
 
 
@@ -183,7 +186,7 @@ class _Translator:
             return
         target = selected.parsed.target
         self.values[selected.form] = target.text.removeprefix("./") if target is not None else ""
-        words = [word.text for word in selected.arguments]
+        words = [_BRACES.sub(r"{\g<0>}", word.text) for word in selected.arguments]
         if words:
             self.values["args"] = as_mapping(words) or [typed(word) for word in words]
 

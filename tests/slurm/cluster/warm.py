@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,7 @@ from tests.slurm.cluster import process
 SERVER = Path(__file__).with_name("warm_login.py")
 STARTING_SECONDS = 120.0  # alone it takes one; with all other tests running it takes longer
 _servers: dict[Path, process.UserProcess] = {}
+_starting = threading.Lock()
 
 
 def run_warm(
@@ -35,9 +37,10 @@ def run_warm(
     Raises `CommandTimedOut` after `timeout` seconds, when it and its session are ended, and
     `CommandFailed` on a nonzero exit if `check`.
     """
-    if place not in _servers:
-        _servers[place] = process.start([*login, sys.executable, str(SERVER), str(place)])
-        process.wait_until(place.exists, STARTING_SECONDS, f"{place} of a warm Python")
+    with _starting:
+        if place not in _servers:
+            _servers[place] = process.start([*login, sys.executable, str(SERVER), str(place)])
+            process.wait_until(place.exists, STARTING_SECONDS, f"{place} of a warm Python")
     with (
         tempfile.TemporaryFile() as stdout,
         tempfile.TemporaryFile() as stderr,

@@ -1,0 +1,1 @@
+"""Sweeps: the `sweep` section of a spec becomes the members of one job array."""
