@@ -20,6 +20,7 @@ from clusterrun.job_spec.layers import Layers, parse_override
 from clusterrun.job_spec.model import JobSpec
 from clusterrun.job_spec.parameters import apply_parameters
 from clusterrun.job_spec.rules import check_together
+from clusterrun.job_spec.site_gpus import read_site_gpus, use_site_gpus
 from clusterrun.job_spec.value_messages import explain_value
 from clusterrun.job_spec.values import NAME, NAME_FORM, read_line
 from clusterrun.job_spec.yaml_text import Document, KeyPath, read_yaml
@@ -105,7 +106,9 @@ def load_spec(
     _add_shell(layers, shell or {})
     run_root = str(layers.values.pop("run_root", "runs"))
     memory = layers.values.pop("gpu_memory", {})
+    site = read_site_gpus(layers)
     apply_parameters(layers, declared)
+    use_site_gpus(layers, site)
     if layers.values.get("sweep") is not None and member is None:
         raise SweepFound(layers, Path(source).name.split(".", maxsplit=1)[0])
     _add_member(layers, member or ())
@@ -120,9 +123,9 @@ def load_spec(
         absolute = (
             os.path.normpath(base / expand_user(chdir)) if chdir else None
         )  # lexical: no file is read
-        site = None if profile is None else str(profile)
+        below = None if profile is None else str(profile)
         size = None if layers.problems else gpu_memory.size_for_job(memory, spec.slurm)
-        loaded = Loaded(spec, name, text, absolute, run_root, layers, size, tuple(overrides), site)
+        loaded = Loaded(spec, name, text, absolute, run_root, layers, size, tuple(overrides), below)
     if loaded is None or layers.problems:
         raise FormError(sorted(set(layers.problems), key=reading_order), loaded)
     return loaded

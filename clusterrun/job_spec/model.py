@@ -66,6 +66,9 @@ class Slurm(Model):
     gpus: Gpus | None = None
     gpus_per_task: Gpus | None = None
     gres: Word | None = None
+    gpus_per_node_without_gres: Count | None = None
+    """The number of GPUs of each node, on a cluster whose Slurm does not count GPUs: sbatch is not
+    asked for any, and each node uses all that it has. A profile may set it for all specs."""
     cpus_per_task: Count | None = None
     cpus_per_gpu: Count | None = None
     mem: Memory | None = None

@@ -85,9 +85,7 @@ OVERRIDES = [
     ("script=null", "job.yaml:1: <NOTHING>"),
 ]
 
-SITE_KEYS = (
-    "accelerate, checkpoint, environment, gpu_memory, hang, notify, requeue, run_root, share, slurm"
-)
+SITE_KEYS = "accelerate, checkpoint, environment, gpu_memory, gpus_as, gpus_per_node_without_gres, hang, notify, requeue, run_root, share, slurm"
 PROFILES = [
     (
         "script: a.py",

@@ -202,9 +202,7 @@ def test_a_script_that_was_piped_into_sbatch_cannot_be_resumed(desk: Desk) -> No
     desk.cli("stop", str(run.folder))
     until(lambda: causes(run) == ["stop"], 60, "it stops")
     ask = ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}"]
-    until(
-        lambda: desk.cluster.run_as("alice", ask).stdout.strip() == "FAILED", 60, "its job ends"
-    )
+    until(lambda: desk.cluster.run_as("alice", ask).stdout.strip() == "FAILED", 60, "its job ends")
     answer = desk.cli("resume", str(run.folder), check=False)
     assert answer.returncode == 1
     assert f"{run.run_id} was not created by `clusterrun submit`" in answer.stderr
