@@ -131,7 +131,7 @@ def test_a_failing_command_is_shown(laptop: Laptop) -> None:
 
 def test_more_than_submitit_s_six_attempts(laptop: Laptop) -> None:
     """submitit's local executor gives up after six tries; a run does not."""
-    again = 'n=$(ls "$CLUSTERRUN_RUN_DIR"/events/*.begin | wc -l); [ "$n" -ge 9 ] || kill -TERM $PPID; sleep 1'
+    again = 'n=$(ls "$CLUSTERRUN_RUN_DIR"/events/*.begin | wc -l); [ "$n" -ge 9 ] || kill -TERM $PPID; sleep 1; : "$CLUSTERRUN_STOP_FILE"'
     run = laptop.submit("again", command=again)
     assert wait(run.run_id, 120, laptop.index).state == "COMPLETED"
     assert laptop.causes(run) == ["preemption"] * 8 + ["finished"]

@@ -92,14 +92,14 @@ def placeholder_of(variable: str) -> str:
 
 def _fault(name: str, path: KeyPath, values: dict[str, Any]) -> tuple[str, str]:
     """Return what is wrong with a placeholder, and what to do; empty if nothing is."""
-    if name == "array_task" and (values.get("slurm") or {}).get("array") is None:
+    if name == "array_task" and _section(values, "slurm").get("array") is None:
         return "{array_task} has no value without slurm.array", "add slurm.array, or write {job_id}"
     if name == "checkpoint" and path[0] == "environment":
         return (
             "{checkpoint} is found after the environment is set up",
             "read CLUSTERRUN_CHECKPOINT in the script",
         )
-    if name == "checkpoint" and (values.get("checkpoint") or {}).get("path") is None:
+    if name == "checkpoint" and _section(values, "checkpoint").get("path") is None:
         return (
             "{checkpoint} requires checkpoint.path, the place of the checkpoints",
             "add checkpoint.path; a script with clusterrun.training needs neither",
@@ -109,11 +109,17 @@ def _fault(name: str, path: KeyPath, values: dict[str, Any]) -> tuple[str, str]:
 
 def list_texts(values: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Yield every text of the arguments and variables with its place."""
-    variables = (values.get("environment") or {}).get("variables")
+    environment = values.get("environment")
+    variables = environment.get("variables") if isinstance(environment, dict) else None
     for path, part in ((("args",), values.get("args")), (("environment", "variables"), variables)):
-        items = part if isinstance(part, (dict, list, tuple)) else ()
-        for key, value in items.items() if isinstance(items, dict) else enumerate(items):
-            inner = value if isinstance(value, (list, tuple)) else [value]
-            for text in inner:
+        if not isinstance(part, (dict, list, tuple)):
+            continue
+        for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+            for text in value if isinstance(value, (list, tuple)) else [value]:
                 if isinstance(text, str):
                     yield (*path, key), text
+
+
+def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
+    section = values.get(name)
+    return section if isinstance(section, dict) else {}

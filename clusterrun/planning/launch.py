@@ -95,7 +95,7 @@ def make_launch(spec: JobSpec, configs: Configs, *, gpus_requested: bool) -> Lau
     if processes is None and not gpus_requested:
         processes = total_processes(user_config, grammar.most_nodes(spec.slurm.nodes))
     flags = _make_flags(spec, user_config, processes, embedded=configs.deepspeed is not None)
-    lines = (("accelerate", "launch"), *flags, *map(_fill_words, script_lines(spec)))
+    lines = (("accelerate", "launch"), *flags, *script_lines(spec))
     variables = _make_variables(spec.accelerate, user_config, use_cpu=use_cpu)
     by_default = use_cpu and spec.accelerate.use_cpu is None and "use_cpu" not in user_config
     by_default = by_default and _USE_CPU not in spec.environment.variables
@@ -150,6 +150,10 @@ def _make_flags(
 
 def script_lines(spec: JobSpec) -> list[Words]:
     """Return the last lines of the command: what runs, and its arguments."""
+    return [_fill_words(words) for words in _script_lines(spec)]
+
+
+def _script_lines(spec: JobSpec) -> list[Words]:
     what: list[Words] = (
         [("--module", spec.module)] if spec.module is not None else [(str(spec.script),)]
     )

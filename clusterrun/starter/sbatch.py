@@ -123,7 +123,7 @@ def _problems_of(name: str, proof: Proof) -> list[Problem]:
         Problem(
             f"{name}:{one.line}" if one.line else name,
             "check",
-            f"the spec would start something else than the script: {one.what}",
+            f"the spec would not start the same as the script: {one.what}",
             hint,
         )
         for one in proof.differences

@@ -35,6 +35,8 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
         raise NoAnswer(status.reason, "try again when Slurm is responding")
     if status.state.final:
         hint = f"use `clusterrun resume {run.run_id}` to resume from its last checkpoint"
+        if status.state is State.COMPLETED:
+            hint = "submit its spec again for another run"
         raise ClusterError(f"{run.run_id} has ended: {status.state.value} ({status.reason})", hint)
     for task in [task for task in status.tasks if task.state is State.RUNNING] or [status]:
         _request_requeue(

@@ -13,7 +13,7 @@ from clusterrun.job_spec.keys import SPEC_KEYS
 from clusterrun.job_spec.values import name_kind
 from clusterrun.job_spec.yaml_text import KeyPath, dotted
 from clusterrun.sweeps.random_values import draw_rows
-from clusterrun.sweeps.settings import Row, Setting, describe
+from clusterrun.sweeps.settings import MemberSetting, Row, describe
 
 MOST_MEMBERS = 1000
 """With the default MaxArraySize, 1001, the indexes of an array are 0 to 1000 (slurm.conf(5))."""
@@ -74,7 +74,7 @@ class Expansion:
             return []
         return list(zip(*columns, strict=True))
 
-    def _combine(self, columns: list[list[Setting]]) -> list[Row]:
+    def _combine(self, columns: list[list[MemberSetting]]) -> list[Row]:
         count = math.prod(map(len, columns))
         if count > MOST_MEMBERS:  # counted, not made
             self._add_count(("grid",), count)
@@ -85,7 +85,7 @@ class Expansion:
         what = f"{count} members, at most {MOST_MEMBERS} are allowed"
         self._add_problem(path, what, "split it, or draw some of them with random")
 
-    def _read_list(self, part: str, place: tuple[str, ...], values: Any) -> list[Setting]:
+    def _read_list(self, part: str, place: tuple[str, ...], values: Any) -> list[MemberSetting]:
         path = ".".join(place)
         if not self._accept_path((part, *place), path):
             return []
@@ -97,7 +97,7 @@ class Expansion:
         if not values:
             self._add_problem((part, *place), "empty list", "add values, or delete the key")
         return [
-            Setting(path, value, self._line_of(("sweep", part, *place, number)))
+            MemberSetting(path, value, self._line_of(("sweep", part, *place, number)))
             for number, value in enumerate(values)
         ]
 
@@ -113,7 +113,7 @@ class Expansion:
                 continue
             rows.append(
                 tuple(
-                    Setting(path, value, self._line_of(("sweep", "cases", number, path)))
+                    MemberSetting(path, value, self._line_of(("sweep", "cases", number, path)))
                     for path, value in case.items()
                     if self._accept_path(("cases", number, path), path)
                 )

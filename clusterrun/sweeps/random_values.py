@@ -9,7 +9,7 @@ from typing import Any
 
 from clusterrun.job_spec.values import name_kind
 from clusterrun.job_spec.yaml_text import KeyPath, read_scalar
-from clusterrun.sweeps.settings import Row, Setting
+from clusterrun.sweeps.settings import MemberSetting, Row
 
 _KINDS = ("uniform", "log_uniform", "choice")
 _TRIES = 1000
@@ -43,7 +43,7 @@ def draw_rows(
         if len(rows) == count:
             break
         row = tuple(
-            Setting(path, _draw(value, source), line_of(("sweep", "random", path)))
+            MemberSetting(path, _draw(value, source), line_of(("sweep", "random", path)))
             for path, value in paths.items()
         )
         rows.setdefault(tuple(one.identity for one in row), row)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True)
-class Setting:
+class MemberSetting:
     """A path of the spec, the value that a member has there, and the line that sets it."""
 
     path: str
@@ -29,7 +29,7 @@ class Setting:
         return self.path, f"{type(value).__name__} {format_value(value)}"
 
 
-Row: TypeAlias = tuple[Setting, ...]
+Row: TypeAlias = tuple[MemberSetting, ...]
 """The settings of one member, or of one part of it."""
 
 

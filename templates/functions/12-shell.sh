@@ -13,6 +13,7 @@ reset_shell() {
   for name in "${!LD_@}" CDPATH GLOBIGNORE EXECIGNORE FUNCNEST BASH_COMPAT BASH_XTRACEFD TMOUT POSIXLY_CORRECT GREP_OPTIONS \
     BLOCKSIZE BLOCK_SIZE DF_BLOCK_SIZE; do
     [ -n "${!name+set}" ] || continue
+    [ "$name=${!name}" != FUNCNEST= ] || { unset FUNCNEST; continue; }  # set so by this script
     export "CLUSTERRUN_KEPT_$name=${!name}"
     unset "$name" 2>/dev/null  # a profile may have made it readonly
   done

@@ -38,6 +38,8 @@ warn_of_missing_secret() { [ -n "${!1:-}" ] || log_message "secret $1 was not se
 # chooses the id of a run, so the training script records it in the run folder.
 continue_trackers() {
   set_default WANDB_RUN_ID "${run_id//[^A-Za-z0-9._-]/-}"  # wandb allows few other characters
+  set_default WANDB_RUN_GROUP "$sweep_id"
+  set_default WANDB_NAME "$member_name"
   set_default WANDB_RESUME "${WANDB_RUN_ID:+allow}"
   set_default TENSORBOARD_LOGGING_DIR "$run_dir/tensorboard"  # for transformers' Trainer, whose default name has a time in it
   set_default MLFLOW_RUN_ID "$(read_value mlflow "$run_dir/trackers")"

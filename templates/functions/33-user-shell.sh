@@ -66,9 +66,10 @@ fail_in_environment() {
 # sets: clusterrun_name
 print_user_program() {
   printf '%s\n' "$login_functions"
-  declare -f apply_environment select_member find_modules use_conda use_venv warn_of_missing_secret warn_of_idle_gpus count_local_gpus \
+  declare -f apply_environment find_modules use_conda use_venv warn_of_missing_secret warn_of_idle_gpus count_local_gpus \
     log_message clusterrun_step clusterrun_check 2>/dev/null
   declare -p run_id run_dir attempt work_dir
+  declare -p member_variables 2>/dev/null
   cat <<'END_OF_PROGRAM'
 readonly clusterrun_out=$2
 unalias -a
@@ -100,12 +101,9 @@ clusterrun_check() { [ "$1" -eq 0 ] || exit "$1"; }
 print_own_program() {
   declare -f reset_shell continue_trackers set_default read_value
   declare -p run_id run_dir
+  declare -p sweep_id member_name 2>/dev/null
   printf 'exec >> %q 2>&1\n' "$run_dir/logs/attempt-$attempt.log"
   printf 'own_path=%q\n' "$PATH"
-  ! declare -F select_member >/dev/null || (
-    select_member
-    printf 'set_default WANDB_RUN_GROUP %q; set_default WANDB_NAME %q\n' "$sweep_id" "$member_name"
-  )
   cat <<'END_OF_PROGRAM'
 reset_shell
 user_path=$PATH PATH=$own_path

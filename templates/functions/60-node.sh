@@ -49,7 +49,7 @@ run_node_task() {
 # Replace this shell by one that runs `launch` for the user.
 launch_for_user() {
   local program names
-  program=$(declare -f launch)
+  program=$(declare -p member_args 2>/dev/null; declare -f launch)
   case $program in
     *"accelerate launch"*) ;;
     # a shell cannot trap a signal that was ignored when it started, and that shell runs the user's command

@@ -121,3 +121,9 @@ def test_a_variable_of_a_shell_gets_a_note(tmp_path: Path, value: str, use: str)
 def test_a_dollar_without_a_name_gets_none(tmp_path: Path, value: str) -> None:
     loaded = load_spec(write_spec(tmp_path, f"args: {{a: '{value}'}}\n"))
     assert not [*note_values(loaded)]
+
+
+@pytest.mark.parametrize("part", ["args: 1.5", "args: x", "environment: 1", "checkpoint: 2"])
+def test_sections_of_another_kind_are_refused(tmp_path: Path, part: str) -> None:
+    with pytest.raises(SpecError):
+        load_spec(write_spec(tmp_path, f"{part}\n"))

@@ -10,10 +10,14 @@ from tests.slurm.cluster import Cluster, missing
 from tests.slurm.cluster.cluster import SCRIPTS
 
 WELCOME = """\
-You are alice on the login machine of a cluster of {nodes}; folder {folder}.
-Try: sinfo, srun -N4 hostname, sbatch. Partitions: main, low, low0, lowc, and high, which preempts.
+You are alice on the login machine of a Slurm cluster; nodes: {nodes}.
+Your home is {home}: put files there from outside, because this shell has a /tmp of its own.
+  clusterrun doctor --write-profile    what the cluster allows; writes a profile with a run root
+  clusterrun submit job.yaml           queue a run; then clusterrun status, logs -f, why
+  sbatch -p high -N4 --exclusive -t 1 --wrap 'sleep 30'    preempt the runs in partition low
+Partitions: main, low (grace time 15 s), low0, lowc (preempted by CANCEL), high; see sinfo.
 From another terminal, as root: {scripts}/node -d {folder} crash n1 (start, cut, heal, ...).
-exit ends it all."""
+exit ends the shell and the cluster."""
 
 
 def main() -> int:
@@ -24,7 +28,8 @@ def main() -> int:
         return 1
     with Cluster.start() as cluster:
         names = ", ".join(cluster.nodes)
-        print(WELCOME.format(nodes=names, folder=cluster.folder, scripts=SCRIPTS))
+        home = cluster.home("alice")
+        print(WELCOME.format(nodes=names, folder=cluster.folder, home=home, scripts=SCRIPTS))
         environment = Path(sys.executable).parent
         shell = ["env", f"PATH={environment}:/usr/local/bin:/usr/bin:/bin", "bash"]
         return subprocess.call([SCRIPTS / "login", "-d", cluster.folder, "alice", *shell])

@@ -39,7 +39,7 @@ INTENDED = {
     # what the job script sets: for accelerate and torch, for trackers, for itself
     "ACCELERATE_USE_CPU", "PET_SIGNALS_TO_HANDLE", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "GLOO_SOCKET_IFNAME",
     "WANDB_RUN_ID", "WANDB_RESUME", "TENSORBOARD_LOGGING_DIR",
-    "run_dir", "run_id", "attempt", "job_end_time", "signal_lead", "stop_signal", "checkpoint", "skip_node_check", "ignore_term",
+    "run_dir", "run_id", "attempt", "job_end_time", "signal_lead", "stop_signal", "reads_stop_file", "checkpoint", "skip_node_check", "ignore_term",
     "head_clock", "node_dir", "one_rank_per_gpu", "num_processes", "num_machines", "main_process_ip", "main_process_port",
 }  # fmt: skip
 # Slurm's own variables describe the step, which is the job script's; clusterrun's are for its library.

@@ -28,7 +28,13 @@ REHEARSED = SCRIPTS / "rehearsed.py"
 PATIENCE = 240
 # The script queries Slurm's version to decide whether Slurm requeues a preempted job by itself. A stand-in reports
 # such a version; what the script then does, waiting for Slurm, is real.
-LATER_SLURM = 'scontrol() { if [ "$1" = --version ]; then echo slurm 24.11.5; else command scontrol "$@"; fi; }'
+LATER_SLURM = """\
+{% extends "clusterrun/base.sbatch.j2" %}
+{% block functions %}
+{{ super() }}
+scontrol() { if [ "$1" = --version ]; then echo slurm 24.11.5; else command scontrol "$@"; fi; }
+{% endblock %}
+"""
 # A script that keeps its own checkpoints, and ignores the one that it receives.
 FORGETFUL = f"""\
 import pathlib, sys, time
@@ -44,7 +50,7 @@ JOBS: dict[str, dict[str, Any]] = {
         "args": {"width": WIDTH, "pace": 0.1, "slow_at": [1, 1]},
         "accelerate": {"use_cpu": True, "num_processes": 1, "gradient_accumulation_steps": 2},
     },
-    "later-slurm": {"how": "survives", "environment": {"setup": LATER_SLURM}},
+    "later-slurm": {"how": "survives", "words": ["--templates", "later"]},
     "slow-to-leave": {"how": "slow-to-leave", "slurm": {"partition": "low0"}},
     "takes-it-for-the-end": {"how": "takes-it-for-the-end"},
     "forgetful": {
@@ -71,6 +77,8 @@ def spec(desk: Desk, name: str, **values: Any) -> Path:
 def rehearsals(desk: Desk) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
     """All rehearsals, each typed by alice."""
     typed = {}
+    desk.cluster.run_as(desk.user, ["mkdir", desk.cluster.home(desk.user) / "later"])
+    desk.write("later/base.sbatch.j2", LATER_SLURM)
     with ThreadPoolExecutor(len(JOBS)) as pool:
         for name, values in JOBS.items():
             words = list(values.get("words", []))
@@ -130,7 +138,7 @@ def test_a_rehearsal_waits_for_slurms_own_requeue(rehearsals: dict[str, Any]) ->
     result, code, messages = outcome(rehearsals, "later-slurm")
     assert (result["outcome"], code) == ("survived", 0), (result, messages)
     end = read_record(RunPaths(Path(result["folder"])).end("0001"))
-    assert (end["cause"], end["next"]) == ("preemption", "by-slurm")
+    assert (end["cause"], end["next"]) == ("preemption", "by-slurm"), (end, messages)
 
 
 def test_a_script_that_does_not_exit_is_killed(rehearsals: dict[str, Any]) -> None:

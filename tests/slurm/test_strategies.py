@@ -95,7 +95,7 @@ def uninterrupted(strategy: Strategy) -> Trained:
 
 
 @pytest.fixture(scope="module")
-def wanted(request: pytest.FixtureRequest) -> set[tuple[str, str]]:
+def selected(request: pytest.FixtureRequest) -> set[tuple[str, str]]:
     """Return the cells of the selected tests."""
     tests = [
         item for item in request.session.items if item.getparent(pytest.Module) is request.node

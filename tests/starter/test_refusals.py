@@ -87,7 +87,7 @@ def test_a_difference_is_refused_unless_the_check_is_off(tmp_path, monkeypatch):
     path.write_text(ONE + "accelerate launch t.py --x 1\n")
     with pytest.raises(
         SpecError,
-        match=r"old\.sh:3: check: the spec would start something else than the script: word 3 is '2', and was '1'",
+        match=r"old\.sh:3: check: the spec would not start the same as the script: word 3 is '2', and was '1'",
     ):
         from_sbatch(path, environment={}, cwd=tmp_path)
     assert "--no-check" in from_sbatch(path, environment={}, cwd=tmp_path, check=False).check

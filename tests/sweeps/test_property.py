@@ -23,10 +23,14 @@ command() { return 0; }
 mkdir -p "$RECORD"
 node_dir=/n num_machines=1 main_process_ip=h main_process_port=1
 export SLURM_NODEID=0
-set_up_environment
-arguments=$(declare -p member_args 2>/dev/null)
+attempt=0001
+clusterrun_step() { :; }
+! declare -F select_member >/dev/null || select_member
+apply_environment
+continue_trackers
+program=$(declare -p member_args 2>/dev/null; declare -f launch)
 unset member_args
-eval "$arguments"
+eval "$program"
 launch
 """
 # Of the sweep itself, and of the shell that records.
