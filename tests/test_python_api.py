@@ -26,18 +26,26 @@ PLACES = {module: names.split() for module, names in clusterrun._PLACES.items()}
 
 # Options that are no keyword of their function, and keywords that are no option. All others have
 # the same name: `--gpu-memory` is `gpu_memory`; `--set` is what argparse calls `overrides`.
+MEMBER = "a run of one member sets its values in the spec"
 OPTIONS_ONLY = {
     "*": {"json": "the result is a value"},
     "clean": {"runs": "the default", "yes": "nothing is asked"},
     "init": {"yes": "nothing is asked"},
-    "render": {"explain": "another result, so another function: explain"},
+    "render": {"explain": "another result, so another function: explain", "member": MEMBER},
+    "rehearse": {"member": MEMBER},
     "resume": {"parsable": "the result is a value"},
     "schema": {"output": "the result is a value, for json.dump"},
-    "status": {"watch": "drawn on a screen; a program calls wait, or status in a loop"},
+    "status": {
+        "csv": "another form of the result",
+        "sort": "the order of a printed table",
+        "watch": "drawn on a screen; a program calls wait, or status in a loop",
+    },
     "submit": {
         "dry_run": "another result, so another function: dry_run",
+        "member": MEMBER,
         "parsable": "the result is a value",
     },
+    "validate": {"member": MEMBER},
 }
 KEYWORDS_ONLY = {
     "doctor": {"tell": "the progress, which the command prints"},

@@ -39,7 +39,7 @@ become_user_shell() {
   local in out
   trap - TERM USR1 EXIT
   exec {in}<&0 {out}>&1 >&2 < /dev/null
-  exec /bin/bash -c 'IFS= read -r -d "" -u "$1" clusterrun_program; eval "$clusterrun_program"' bash "$in" "$out"
+  exec /bin/bash -c 'IFS= read -r -d "" -u "$1"; eval "$REPLY"' bash "$in" "$out"
 }
 
 # The user's shell may have ended: that must not end this one.
@@ -69,6 +69,7 @@ print_user_program() {
   declare -f apply_environment find_modules use_conda use_venv warn_of_missing_secret warn_of_idle_gpus count_local_gpus \
     log_message clusterrun_step clusterrun_check 2>/dev/null
   declare -p run_id run_dir attempt work_dir
+  # shellcheck disable=SC2154  # select_member sets it
   declare -p member_variables 2>/dev/null
   cat <<'END_OF_PROGRAM'
 readonly clusterrun_out=$2

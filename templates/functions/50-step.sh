@@ -3,7 +3,7 @@
 # Run one task per node: a small shell that receives the signals, and the launcher as its child.
 # sets: head_clock, ignore_term, in_preparation, step_exit
 run_on_nodes() {
-  local step program functions bytes srun absence_watcher hang_watcher=
+  local step program functions arguments='' bytes srun absence_watcher hang_watcher=
   CLUSTERRUN_PROTOCOL=1 CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir CLUSTERRUN_ATTEMPT=$attempt
   CLUSTERRUN_WORLD_SIZE=$num_processes CLUSTERRUN_CHECKPOINT=${checkpoint:-}
   ignore_term=$(slurm_signals_all_processes && echo yes)
@@ -19,9 +19,10 @@ run_on_nodes() {
     write_configs launch)
   if declare -F select_member >/dev/null; then
     select_member  # again: now `checkpoint` is known
-    functions+=$'\n'$(declare -p member_args)
+    # shellcheck disable=SC2154  # select_member sets it
+    arguments=$(declare -p member_args)
   fi
-  printf -v program '%s\nreset_shell\nPATH=%q\nrun_node_task' "$functions" "$PATH"
+  printf -v program '%s\n%s\nreset_shell\nPATH=%q\nrun_node_task' "$functions" "$arguments" "$PATH"
   bytes=$(printf '%s' "$program" | wc -c)
   [ "$bytes" -lt 131071 ] || fail "the node command has $bytes bytes; Linux allows at most 131071 in one argument"
   (umask 077 && : > "$run_dir/events/attempt-$attempt.hang")

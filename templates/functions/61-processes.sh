@@ -24,11 +24,10 @@ find_ranks() {
 # find_programs PID NUMBER: print the process, or if it is a shell without a handler of its own, what it has started. The
 # launcher's shell has one, which only keeps the signal from being ignored.
 find_programs() {
-  local child children program is_launcher=
+  local child children program
   program=$(readlink "/proc/$1/exe")
-  ! cmp -s "/proc/$1/cmdline" "/proc/$$/cmdline" || is_launcher=1
   case ${program##*/} in
-    *bash | dash | sh | zsh | ksh | busybox) [ -z "$is_launcher" ] && handles_signal "$1" "$2" && echo "$1" && return ;;
+    *bash | dash | sh | zsh | ksh | busybox) [ "$1" != "$launcher" ] && handles_signal "$1" "$2" && echo "$1" && return ;;
     *) echo "$1" && return ;;
   esac
   children=$(list_children "$1")

@@ -23,7 +23,7 @@ def test_losses_are_recorded_on_request(tmp_path: Path) -> None:
         json.loads(line) for line in RunPaths(tmp_path).losses("0001").read_text().splitlines()
     ]
     assert [(line["step"], line["since"], line["loss"]) for line in lines] == [
-        (1, 0, 0.30000000000000004), (2, 1, None), (3, 1, float("inf")),
+        (1, 0, 0.30000000000000004), (2, 1, None), (3, 1, "inf"),
     ]  # fmt: skip
     for other in (
         open_losses(attempt, main=False, environment={"CLUSTERRUN_LOSSES": "1"}),

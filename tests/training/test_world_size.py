@@ -219,7 +219,7 @@ def test_steps_rates_and_losses_are_those_of_two_processes(root: Path, name: str
     learning rate, and with the losses of two that were never stopped.
     """
     whole, parts = trained(root / f"{WHOLE[name]}-whole"), trained(root / name)
-    assert list(whole) == list(range(STEPS)), (root / "said-1").read_text()
+    assert list(whole) == list(range(STEPS)), (root / "output-1").read_text()
     assert list(parts) == list(whole), [
         (root / f"output-{link}").read_text() for link in (1, 2, 3, 4)
     ]
@@ -267,11 +267,11 @@ def test_a_checkpoint_records_how_its_step_was_shared(root: Path) -> None:
     ]
     assert (
         "resumed on 1 process x 4 accumulated batches, instead of 2 processes x 2"
-        in (root / "said-2").read_text()
+        in (root / "output-2").read_text()
     )
     assert (
         "resumed on 4 processes x 1 accumulated batches, instead of 2 processes x 2; 2 processes with new random"
-        in (root / "said-4").read_text()
+        in (root / "output-4").read_text()
     )
 
 
@@ -280,6 +280,6 @@ def test_a_change_that_would_train_differently_is_refused(root: Path, name: str)
     """Other batches, another number of steps per epoch, or a learning rate that cannot be kept: not
     one step is trained.
     """
-    assert REFUSED[name][1] in (root / "said-2").read_text()
+    assert REFUSED[name][1] in (root / "output-2").read_text()
     (saved,) = names(root / name)
     assert max(trained(root / name)) + 1 == manifest(root / name, saved)["step"]
