@@ -17,6 +17,7 @@ from clusterrun.job_spec.profile import find_profile, own_profile
 from clusterrun.json_output.answer_schema import answer_schema
 from clusterrun.planning.explanation import Origin
 from clusterrun.planning.explanation import explain as origins_of
+from clusterrun.planning.idle_gpus import refuse_idle_gpus
 from clusterrun.planning.plan import make_plan
 from clusterrun.planning.preparation import Request, active_python, prepare
 from clusterrun.planning.requests import JobLike, make_request
@@ -64,6 +65,7 @@ def validate(
     """Check a job spec and the files that it names. Raises SpecError with every mistake."""
     prepared = prepare(make_request(job, overrides, profile, templates))
     plan, _ = plan_and_render(prepared)
+    refuse_idle_gpus(prepared)
     return valid_spec(prepared, plan)
 
 

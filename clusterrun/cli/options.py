@@ -41,6 +41,7 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         parser,
         "override one value, written as YAML, such as slurm.nodes=4; may be repeated",
     )
+    add_parameters(parser)
     add_profile(parser)
     parser.add_argument(
         "--templates",
@@ -70,6 +71,27 @@ def add_overrides(
         default=[],
         help=description,
     )
+
+
+def add_parameters(parser: argparse.ArgumentParser) -> None:
+    """Add `--param`, which overrides a value below `parameters`."""
+    parser.add_argument(
+        "--param",
+        dest="overrides",
+        metavar="NAME=VALUE",
+        action="append",
+        type=_override_of_parameter,
+        help="set one of the spec's parameters; may be repeated",
+    )
+
+
+def _override_of_parameter(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=VALUE\n  hint: write it as in lr=3e-4"
+        )
+    return f"parameters.{text}"
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ def check_gpus(layers: Layers, slurm: dict[str, Any]) -> None:
         for key, value in options.items():
             if value is not None:
                 _check_option(layers, ("slurm", *path, str(key)), value)
+    _check_ways(layers, slurm)
     _check_other_resources(layers, slurm)
     _check_division(layers, slurm)
 
@@ -44,6 +45,24 @@ def _check_option(layers: Layers, path: tuple[str, ...], value: Any) -> None:
                 path,
                 f"Slurm reads {one.count} as a number of GPUs",
                 f"write {typed} for one GPU of type {one.count}",
+            )
+
+
+def _check_ways(layers: Layers, slurm: Mapping[str, Any]) -> None:
+    """Record a second option that requests GPUs: Slurm's versions combine them differently."""
+    try:
+        first, *others = [*gpus.find_requests(slurm)] or [""]
+    except ValueError:
+        return
+    for name in others:
+        what = f"cannot be combined with {first}: both request GPUs"
+        path = ("slurm", name.replace("-", "_"))
+        layers.add_problem(path, what, "use one of them; gpus-per-node is the clearest")
+    for key in ("cpus_per_gpu", "mem_per_gpu"):
+        if first == "gpus-per-node-without-gres" and slurm.get(key) is not None:
+            what = "requires GPUs that Slurm counts"
+            layers.add_problem(
+                ("slurm", key), what, f"use {'cpus-per-task' if 'cpu' in key[:4] else 'mem'}"
             )
 
 

@@ -20,8 +20,14 @@ _ITEM = re.compile(
 _SHARES = ("shard", "mps")  # parts of one GPU (gres.conf(5))
 _BETWEEN_ITEMS = re.compile(r",(?![^(]*\))")
 
-COUNTS = ("gpus-per-node", "gpus-per-task", "gpus-per-socket", "gpus")
-"""Options whose value is a number of GPUs."""
+COUNTS = (
+    "gpus-per-node-without-gres",
+    "gpus-per-node",
+    "gpus-per-task",
+    "gpus-per-socket",
+    "gpus",
+)
+"""Options whose value is a number of GPUs; the first one is not sbatch's."""
 LISTS = ("gres", "tres-per-node", "tres-per-task", "tres-per-socket", "tres-per-job")
 """Options whose value is a list of resources, GPUs among them."""
 MOST_OF_NODE = 128
@@ -94,6 +100,12 @@ def parse_list(text: str) -> list[GpuRequest]:
     return [_parse_item(item) for item in items if _resource_name(item) == "gpu"] + shares[:1]
 
 
+def without_gpus(text: str) -> str:
+    """Return a list of resources without its GPUs."""
+    items = [item.strip() for item in _BETWEEN_ITEMS.split(text)]
+    return ",".join(item for item in items if _resource_name(item) not in ("gpu", *_SHARES))
+
+
 def other_gpu_resources(text: str) -> list[str]:
     """List the resources that have `gpu` in their name but are not GPUs, such as `gpumem:20g`."""
     items = [item.strip() for item in _BETWEEN_ITEMS.split(text)]
@@ -147,7 +159,7 @@ def count_per_node(options: Mapping[str, Any], nodes: int, tasks: int = 1) -> in
     counts = {
         name: sum(one.count for one in listing) for name, listing in find_requests(options).items()
     }
-    for name in ("gpus-per-node", "gres", "tres-per-node"):
+    for name in ("gpus-per-node-without-gres", "gpus-per-node", "gres", "tres-per-node"):
         if counts.get(name):
             return counts[name]
     for name in ("gpus-per-task", "tres-per-task"):

@@ -21,6 +21,7 @@ TITLE = "clusterrun job spec"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT: dict[str, Any] = {"type": ["string", "number"]}
 _ANY: dict[str, Any] = {}
+_PARAMETER = r"\{[A-Za-z_][A-Za-z0-9_]*\}"
 # The words and numbers that pydantic accepts as true and false:
 # https://docs.pydantic.dev/latest/api/standard_library_types/#booleans
 _TRUTHS = "0 1 f t n y no yes off on false true".split()
@@ -123,6 +124,8 @@ def _model_schema(name: str, kind: type[BaseModel]) -> dict[str, Any]:
             if name == "Slurm" and field != "additional_parameters"
             else field
         )
+        if section is None and key not in ("parameters", "notify"):
+            form = _allow_parameter(form)
         properties[key] = {
             **({"description": description} if description else {}),
             **_allow_null(form),
@@ -157,6 +160,14 @@ def _untyped_options(typed: dict[str, Any]) -> dict[str, Any]:
 def _key_pattern(key: str) -> str:
     """Return the pattern of a key with dashes or underscores; editors propose dashes."""
     return "^" + re.sub("[-_]", "[-_]", key) + "$"
+
+
+def _allow_parameter(form: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema that also allows a parameter, such as `{lr}`, in place of any value."""
+    kind = form.get("type")
+    if not form or (kind is not None and "string" in kind and not {"pattern", "enum"} & {*form}):
+        return form
+    return {"anyOf": [form, {"type": "string", "pattern": _PARAMETER}]}
 
 
 def _allow_null(form: dict[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "requeue": model.Requeue,
     "sweep": Sweep,
 }
+# What a profile says about a site's GPUs; no spec has these at its top level.
+SITE_KEYS = frozenset({"gpu_memory", "gpus_as", "gpus_per_node_without_gres"})
 SPEC_KEYS = frozenset(model.JobSpec.model_fields)
-PROFILE_KEYS = frozenset({*SECTIONS, "run_root", "share", "hang", "gpu_memory", "notify"}) - {
-    "sweep"
-}
+PROFILE_KEYS = frozenset({*SECTIONS, "run_root", "share", "hang", "notify"} | SITE_KEYS) - {"sweep"}
 
 # Keys of accelerate that the job script sets on the nodes.
 COMPUTED = {

@@ -124,6 +124,12 @@ class Layers:
                 below[key] = value
 
 
+def name_option(key: str) -> str:
+    """Return the option that sets a key, as messages name it."""
+    section, _, name = key.partition(".")
+    return f"--param {name}" if section == "parameters" and name else f"--set {key}"
+
+
 def parse_override(text: str) -> Document:
     """Parse one `--set key=value`; the value is YAML, and `--set key` is its place in messages.
 
@@ -133,7 +139,7 @@ def parse_override(text: str) -> Document:
     path = split_key(key.strip())
     if not equals or not all(path):
         raise ValueError(f"{text!r} is not KEY=VALUE\nwrite it as in slurm.nodes=4")
-    where = f"--set {key.strip()}"
+    where = name_option(key.strip())
     try:
         inner = read_yaml(value, where)
     except SpecError as error:

@@ -18,7 +18,9 @@ from clusterrun.job_spec import gpu_memory
 from clusterrun.job_spec.keys import PROFILE_KEYS, SPEC_KEYS, spell_path
 from clusterrun.job_spec.layers import Layers, parse_override
 from clusterrun.job_spec.model import JobSpec
+from clusterrun.job_spec.parameters import apply_parameters
 from clusterrun.job_spec.rules import check_together
+from clusterrun.job_spec.site_gpus import read_site_gpus, use_site_gpus
 from clusterrun.job_spec.value_messages import explain_value
 from clusterrun.job_spec.values import NAME, NAME_FORM, read_line
 from clusterrun.job_spec.yaml_text import Document, KeyPath, read_yaml
@@ -98,10 +100,15 @@ def load_spec(
     layers = Layers()
     _add_profile(layers, profile)
     _add_spec(layers, text, name)
+    declared = layers.values.get("parameters")
+    declared = {**declared} if isinstance(declared, dict) else {}
     _add_overrides(layers, overrides)
     _add_shell(layers, shell or {})
     run_root = str(layers.values.pop("run_root", "runs"))
     memory = layers.values.pop("gpu_memory", {})
+    site = read_site_gpus(layers)
+    apply_parameters(layers, declared)
+    use_site_gpus(layers, site)
     if layers.values.get("sweep") is not None and member is None:
         raise SweepFound(layers, Path(source).name.split(".", maxsplit=1)[0])
     _add_member(layers, member or ())
@@ -116,9 +123,9 @@ def load_spec(
         absolute = (
             os.path.normpath(base / expand_user(chdir)) if chdir else None
         )  # lexical: no file is read
-        site = None if profile is None else str(profile)
+        below = None if profile is None else str(profile)
         size = None if layers.problems else gpu_memory.size_for_job(memory, spec.slurm)
-        loaded = Loaded(spec, name, text, absolute, run_root, layers, size, tuple(overrides), site)
+        loaded = Loaded(spec, name, text, absolute, run_root, layers, size, tuple(overrides), below)
     if loaded is None or layers.problems:
         raise FormError(sorted(set(layers.problems), key=reading_order), loaded)
     return loaded

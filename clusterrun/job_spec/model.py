@@ -34,6 +34,7 @@ from clusterrun.job_spec.values import (
     Words,
     check_args,
     make_list,
+    read_argument,
     read_node_check,
 )
 
@@ -65,6 +66,9 @@ class Slurm(Model):
     gpus: Gpus | None = None
     gpus_per_task: Gpus | None = None
     gres: Word | None = None
+    gpus_per_node_without_gres: Count | None = None
+    """The number of GPUs of each node, on a cluster whose Slurm does not count GPUs: sbatch is not
+    asked for any, and each node uses all that it has. A profile may set it for all specs."""
     cpus_per_task: Count | None = None
     cpus_per_gpu: Count | None = None
     mem: Memory | None = None
@@ -168,8 +172,9 @@ class Checkpoint(Model):
     from CLUSTERRUN_RUN_DIR."""
     resume: Words = checkpoint.RESUME
     """Appended to the script's arguments once `path` has a match; {checkpoint} is the newest match.
-    false: nothing is appended. A `command` reads CLUSTERRUN_CHECKPOINT instead, which is empty
-    before the first checkpoint."""
+    A script that finds its own needs only a flag: `resume: --init_from=resume`. false: nothing is
+    appended. A `command` reads CLUSTERRUN_CHECKPOINT instead, which is empty before the first
+    checkpoint."""
     signal: StopSignal | None = None
     """The signal that requests the training processes to save and exit; without it they only find
     the stop file."""
@@ -228,6 +233,9 @@ class JobSpec(Model):
     """A Python module, launched by `accelerate launch --module`."""
     command: ShellText | None = None
     """A shell line, run on each node as written, without accelerate."""
+    parameters: dict[Word, Annotated[Any, AfterValidator(read_argument)]] = {}
+    """Names for values, used as {name} in other values of the spec, with defaults; null: each
+    submission must set it. See [parameters](#parameters)."""
     args: Annotated[Any, AfterValidator(check_args)] = {}
     """true: a bare flag; false and null: omitted; a list: repeated values. Or a list of words,
     passed on as written."""

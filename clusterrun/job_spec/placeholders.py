@@ -78,7 +78,7 @@ def unquoted_placeholder(value: Any) -> str:
 
 def check_placeholders(layers: Layers) -> None:
     """Record placeholders that have no value where they are used."""
-    for path, value in _texts(layers.values):
+    for path, value in list_texts(layers.values):
         for name in sorted(names_in(value)):
             what, hint = _fault(name, path, layers.values)
             if what:
@@ -107,7 +107,7 @@ def _fault(name: str, path: KeyPath, values: dict[str, Any]) -> tuple[str, str]:
     return "", ""
 
 
-def _texts(values: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+def list_texts(values: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Yield every text of the arguments and variables with its place."""
     environment = values.get("environment")
     variables = environment.get("variables") if isinstance(environment, dict) else None

@@ -9,6 +9,7 @@ from clusterrun.job_spec.accelerate_rules import BESIDE_CONFIG_FILE, STRATEGIES,
 from clusterrun.job_spec.checkpoint import RUN_DIR
 from clusterrun.job_spec.gpu_rules import check_gpus
 from clusterrun.job_spec.layers import Layers
+from clusterrun.job_spec.parameters import unquoted_parameter
 from clusterrun.job_spec.placeholders import check_placeholders, unquoted_placeholder
 from clusterrun.job_spec.slurm_rules import MEMORIES, check_slurm
 from clusterrun.job_spec.values import read_argument, read_line
@@ -28,7 +29,7 @@ def check_together(layers: Layers) -> None:
     _check_environment(layers, values.get("environment") or {})
     _check_checkpoints(layers, values)
     _check_notifications(layers, values)
-    _check_arguments(layers, values)
+    _check_arguments(layers, values, values.get("parameters") or {})
     check_placeholders(layers)
 
 
@@ -150,7 +151,7 @@ def _check_notifications(layers: Layers, values: dict[str, Any]) -> None:
             layers.add_problem(("notify", number, "to", "webhook"), what, hint)
 
 
-def _check_arguments(layers: Layers, values: dict[str, Any]) -> None:
+def _check_arguments(layers: Layers, values: dict[str, Any], parameters: dict[str, Any]) -> None:
     """Check each argument at its own line, and keep numbers as written."""
     args = values.get("args")
     if not isinstance(args, (dict, list)):
@@ -163,7 +164,7 @@ def _check_arguments(layers: Layers, values: dict[str, Any]) -> None:
                 "not the name of a command-line flag",
                 "write args as a list of words to pass them on as written",
             )
-        placeholder = unquoted_placeholder(value)
+        placeholder = unquoted_placeholder(value) or unquoted_parameter(value, parameters)
         if placeholder:
             layers.add_problem(path, "a mapping in YAML", f'write "{placeholder}", in quotes')
             continue

@@ -27,6 +27,8 @@ _MEANT = {
     "job_name": "name",
     "max_retries": "requeue.crashes",
     "memory": "slurm.mem",
+    "param": "parameters",
+    "params": "parameters",
     "num_gpus": "slurm.gpus-per-node",
     "num_nodes": "slurm.nodes",
     "precision": "accelerate.mixed_precision",

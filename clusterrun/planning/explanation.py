@@ -20,9 +20,9 @@ class Origin:
     value: Any
     """The resolved value."""
     layer: str
-    """default, shell, profile, spec, or --set."""
+    """default, shell, profile, spec, --set, or --param."""
     where: str
-    """`file:line`; for `--set` the key; empty for a default and for the shell."""
+    """`file:line`; for `--set` and `--param` the key; empty for a default and for the shell."""
 
 
 def explain(prepared: Prepared) -> list[Origin]:
@@ -53,8 +53,9 @@ def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
 def _find_origin(prepared: Prepared, path: KeyPath, value: Any, names: dict[str, str]) -> Origin:
     where = prepared.loaded.layers.where.get(path, "")
     file = where.rpartition(":")[0]
-    if where.startswith("--set"):
-        return Origin(spell_path(path), value, "--set", where.removeprefix("--set "))
+    option, _, key = where.partition(" ")
+    if option in ("--set", "--param"):
+        return Origin(spell_path(path), value, option, key)
     if where == "the shell":
         return Origin(spell_path(path), value, "shell", "")
     layer = next((layer for layer, name in names.items() if name and file == name), "default")

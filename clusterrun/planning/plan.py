@@ -24,7 +24,7 @@ _LEAD = 120
 # srun passes the launch command, its config and some functions to the nodes in one argument; this
 # is the size reserved for the functions.
 _FUNCTIONS_SIZE = 10752
-_OWN_FIELDS = {"chdir", "additional_parameters", "signal"}
+_OWN_FIELDS = {"chdir", "additional_parameters", "signal", "gpus_per_node_without_gres"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class LaunchPlan:
     """The most nodes that Slurm may allocate."""
     least_nodes: int
     gpus_requested: bool
+    gpus_without_gres: int | None
+    """The GPUs of each node that the spec expects, if Slurm does not count GPUs."""
     requeue_on: tuple[str, ...]
     crashes: int
     shrink_to: int | None
@@ -155,6 +157,7 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
         nodes=grammar.most_nodes(spec.slurm.nodes),
         least_nodes=grammar.least_nodes(spec.slurm.nodes),
         gpus_requested=requests_gpus(spec.slurm),
+        gpus_without_gres=spec.slurm.gpus_per_node_without_gres,
         requeue_on=spec.requeue.on,
         crashes=spec.requeue.crashes,
         shrink_to=spec.requeue.shrink_to,

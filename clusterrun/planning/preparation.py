@@ -14,6 +14,7 @@ from clusterrun.errors import Problem, SpecError
 from clusterrun.files.reading import is_file, is_folder
 from clusterrun.job_spec import Loaded, load_spec
 from clusterrun.job_spec.load import FormError, SweepFound, reading_order
+from clusterrun.job_spec.parameters import note_near_misses
 from clusterrun.job_spec.profile import find_profile
 from clusterrun.job_spec.yaml_text import Document, KeyPath, dotted
 from clusterrun.planning.bash_syntax import syntax_faults
@@ -135,6 +136,7 @@ def _prepare_run(request: Request, member: Sequence[Document] | None = None) -> 
             *checked.notes,
             *note_time_limit(loaded),
             *note_values(loaded),
+            *note_near_misses(loaded.layers),
             *_environment_notes(loaded, shell),
             *_share_notes(loaded, run_root),
         ),

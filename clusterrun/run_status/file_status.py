@@ -63,6 +63,8 @@ class RunStatus:
     """When it ended, if that is recorded."""
     tasks: tuple[RunStatus, ...] = ()
     """The tasks of a job array, each a run of its own."""
+    parameters: str = ""
+    """The values of the spec's `parameters`, as `lr=3e-4 name=small`."""
     loss_not_finite_since: int | None = None
     """The step since which the logged losses are NaN or infinite; None if the last one is
     finite."""
@@ -121,6 +123,7 @@ def status_from_files(run: RunRef) -> RunStatus:
         job_ids=job_ids(run.paths),
         excluded_nodes=_list_excluded_nodes(run),
         tags=read_tags(run),
+        parameters=read_parameters(run),
         submitted_at=whole(read_record(run.paths.job).get("submitted")),
         ended_at=whole(end.get("ended")) if state.final else None,
         loss_not_finite_since=whole(progress.get("loss_not_finite_since")),
@@ -129,11 +132,17 @@ def status_from_files(run: RunRef) -> RunStatus:
 
 def read_tags(run: RunRef) -> tuple[str, ...]:
     """Return the words of the run's `slurm.comment`; a task has those of its array."""
+    return tuple(_read_intent(run, "comment").replace(",", " ").split())
+
+
+def read_parameters(run: RunRef) -> str:
+    """Return the run's parameters in one line; a task has those of its array."""
+    return _read_intent(run, "parameters")
+
+
+def _read_intent(run: RunRef, key: str) -> str:
     intents = [run.paths.intent, RunPaths(run.paths.folder.parent).intent]
-    comment = next(
-        (record["comment"] for path in intents if (record := read_record(path)).get("comment")), ""
-    )
-    return tuple(comment.replace(",", " ").split())
+    return next((record[key] for path in intents if (record := read_record(path)).get(key)), "")
 
 
 def last_end(run: RunRef, last: str | None = None) -> Mapping[str, str]:

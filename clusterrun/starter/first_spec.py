@@ -112,11 +112,10 @@ def _choose_precision(request: SpecRequest, script: Script) -> dict[str, Any]:
 
 def _choose_processes(request: SpecRequest) -> dict[str, Any]:
     """Return the number of processes on CPUs; on GPUs it is counted."""
-    return (
-        {}
-        if _requests_gpus(request)
-        else {"num_processes": int(str(request.slurm.get("nodes", 1)).rpartition("-")[2])}
-    )
+    if _requests_gpus(request):
+        return {}
+    nodes = int(str(request.slurm.get("nodes", 1)).rpartition("-")[2])
+    return {"num_processes": nodes, "use_cpu": True}
 
 
 def _choose_environment(request: SpecRequest, cwd: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from clusterrun.errors import ClusterError, SpecError
+from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.planning.plan import Identity, LaunchPlan
 from clusterrun.planning.preparation import Prepared, prepare
 from clusterrun.planning.validation import list_members, plan_and_render
@@ -60,6 +60,7 @@ def resume(
     or has finished, or if Slurm refuses; SpecError for mistakes in the overrides; NoAnswer if it is
     unknown whether the job was queued (call again; clusterrun looks for the job first).
     """
+    _refuse_parameters(overrides)
     resolved_environment = dict(os.environ) if environment is None else environment
     index = index or Index(resolved_environment)
     run = find_run(name, index)
@@ -96,6 +97,16 @@ def resume(
         index.add(run)
         clear_pending(pending)
     return run
+
+
+def _refuse_parameters(overrides: Sequence[str]) -> None:
+    """Raise SpecError for parameters: the saved spec has their values, and no places for them."""
+    for text in overrides:
+        if text.startswith("parameters"):
+            key = text.partition("=")[0].strip()
+            what = "a run keeps the parameters that it was submitted with"
+            hint = "set the value that uses it instead, such as args.lr"
+            raise SpecError([Problem(f"--set {key}", key, what, hint)])
 
 
 def _require_resumable_folder(run: RunRef) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from clusterrun.errors import ClusterError
 from clusterrun.job_spec.layers import split_key
+from clusterrun.job_spec.parameters import escape, format_parameters
 from clusterrun.job_spec.yaml_text import YamlFloat, YamlInt
 from clusterrun.planning.members import Members
 from clusterrun.planning.preparation import Prepared, Request
@@ -72,6 +73,7 @@ def save_request(
         "after": after,
         "asked": f"{earlier} {now}:{after}".strip(),
         "comment": comment,
+        "parameters": format_parameters(prepared.loaded.spec.parameters),
         "batch": prepared.batch.in_words(),
         "array": array or prepared.loaded.spec.slurm.array or "",
         "request": json.dumps(request),
@@ -118,11 +120,13 @@ def load_request(
 
 def _dump_spec(prepared: Prepared) -> str:
     """Return the resolved spec with an absolute working directory, as its folder changes."""
-    resolved = prepared.loaded.spec.model_dump(mode="json", exclude_defaults=True)
+    spec = prepared.loaded.spec
+    resolved = spec.model_dump(mode="json", exclude_defaults=True)
     if prepared.loaded.chdir:
         resolved["slurm"]["chdir"] = prepared.loaded.chdir
     if prepared.members:
         _restore_sweep(resolved, prepared.members)
+    resolved = escape(resolved, spec.parameters)
     return yaml.dump(resolved, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 

@@ -8,6 +8,7 @@ choose_rendezvous() {
   choose_node_count
   [ -n "$num_processes" ] || [ -z "${processes_per_node:-}" ] || num_processes=$((processes_per_node * num_machines))
   [ -n "$num_processes" ] || one_rank_per_gpu=1 num_processes=$(($(count_gpus_per_node) * num_machines))
+  [ "$num_processes" -gt 0 ] || [ -z "${gpus_without_gres:-}" ] || fail "no GPU found on $(hostname); gpus-per-node-without-gres is $gpus_without_gres"
   [ "$num_processes" -gt 0 ] || fail "GPUs were requested, but Slurm allocated none on $(hostname)"
   export main_process_ip main_process_port num_machines num_processes one_rank_per_gpu=${one_rank_per_gpu:-}
   export MASTER_ADDR=$main_process_ip MASTER_PORT=$main_process_port
@@ -53,9 +54,23 @@ count_local_gpus() {
   local list=${SLURM_STEP_GPUS:-${SLURM_JOB_GPUS:-${CUDA_VISIBLE_DEVICES:-${ROCR_VISIBLE_DEVICES:-}}}}
   if [ -n "${SLURM_GPUS_ON_NODE:-}" ]; then
     printf '%s' "${SLURM_GPUS_ON_NODE##*:}"
+  elif [ -n "${gpus_without_gres:-}" ]; then
+    count_gpu_devices
   else
     printf '%s' "$list" | tr ',' '\n' | grep -c .
   fi
+}
+
+# Print how many GPUs this node has: by the driver's tool, or by its device files (of AMD's driver, with /dev/kfd).
+count_gpu_devices() {
+  local devices=()
+  if command -v nvidia-smi >/dev/null; then
+    nvidia-smi -L 2>/dev/null | grep -c '^GPU '
+    return
+  fi
+  devices=(/dev/nvidia[0-9]*)
+  [ -e "${devices[0]}" ] || [ ! -e /dev/kfd ] || devices=(/dev/dri/renderD*)
+  if [ -e "${devices[0]}" ]; then echo "${#devices[@]}"; else echo 0; fi
 }
 
 # A job can have GPUs that its spec does not request: those of an exclusive node, or of a rule of the partition.

@@ -9,7 +9,7 @@ run_on_nodes() {
   ignore_term=$(slurm_signals_all_processes && echo yes)
   [ -z "${stop_signal:-}" ] || ignore_term=yes
   head_clock=$(date +%s)
-  functions=$(declare -f reset_shell run_for_user launch_for_user log_message write_record read_value attempt_is_replaced count_local_gpus find_network_interface \
+  functions=$(declare -f reset_shell run_for_user launch_for_user log_message write_record read_value attempt_is_replaced count_local_gpus count_gpu_devices find_network_interface \
     find_job_end wait_for_exit run_node_task node_is_fit run_default_check \
     run_node_check node_check gpu_count_matches report_no_connection is_connected_to_head_node request_stop \
     signal_training_processes find_training_processes find_ranks find_programs handles_signal catches_signal signal_mask_has \
@@ -32,7 +32,7 @@ run_on_nodes() {
   srun=$(type -P srun) && ! declare -F srun >/dev/null || srun=srun  # in a local run it is a function
   # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
   start_in_user_shell run_dir run_id attempt skip_node_check job_end_time signal_lead stop_signal reads_stop_file checkpoint ignore_term \
-    head_clock main_process_ip main_process_port num_machines num_processes one_rank_per_gpu MASTER_ADDR MASTER_PORT \
+    head_clock main_process_ip main_process_port num_machines num_processes one_rank_per_gpu gpus_without_gres MASTER_ADDR MASTER_PORT \
     CLUSTERRUN_PROTOCOL CLUSTERRUN_RUN_ID CLUSTERRUN_RUN_DIR CLUSTERRUN_ATTEMPT CLUSTERRUN_WORLD_SIZE CLUSTERRUN_CHECKPOINT \
     -- "$srun" --export=ALL --nodes="$num_machines" --ntasks="$num_machines" --ntasks-per-node=1 \
     --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none /bin/bash -p -c "$program"

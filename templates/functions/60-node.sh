@@ -180,6 +180,6 @@ gpu_count_matches() {
   gpus=$(count_local_gpus)
   [ $((gpus * num_machines)) -ne "$num_processes" ] || return 0
   log_message "$host has $gpus GPUs, but the first node has $((num_processes / num_machines));" \
-    "request the same number on each node with slurm.gpus-per-node"
+    "request the same number on each node with slurm.gpus-per-node, or equal nodes"
   return 1
 }

@@ -18,7 +18,7 @@ WORDS = {
     "ONE_LINE": "is not allowed; a value is one line of visible characters",
     "DELETE": "delete it; accelerate.config_file uses a whole config file unchanged",
     "ONE_TASK": "managed by clusterrun; accelerate starts one process per GPU",
-    "KEYS": "accelerate, args, checkpoint, command, environment, hang, module, name, node_check, notify, requeue, script, share, slurm, sweep",
+    "KEYS": "accelerate, args, checkpoint, command, environment, hang, module, name, node_check, notify, parameters, requeue, script, share, slurm, sweep",
     "NOTHING": "nothing to run\n  hint: add script: train.py, or module: or command:",
     "NAME": "a name: letters, digits, '.', '_' and '-', at most 64",
     "TYPES": "NO, MULTI_CPU, MULTI_GPU, MULTI_NPU, MULTI_MLU, MULTI_XPU, MULTI_HPU, DEEPSPEED, FSDP, MEGATRON_LM",
@@ -85,9 +85,7 @@ OVERRIDES = [
     ("script=null", "job.yaml:1: <NOTHING>"),
 ]
 
-SITE_KEYS = (
-    "accelerate, checkpoint, environment, gpu_memory, hang, notify, requeue, run_root, share, slurm"
-)
+SITE_KEYS = "accelerate, checkpoint, environment, gpu_memory, gpus_as, gpus_per_node_without_gres, hang, notify, requeue, run_root, share, slurm"
 PROFILES = [
     (
         "script: a.py",

@@ -52,8 +52,10 @@ def test_a_yaml_block_is_valid(block: Block, desk: Path) -> None:
     )
     (desk / "job.yaml").write_text(block.text if RUNS & set(keys) else text)
     (desk / "profile.yaml").write_text(block.text if profile else "{}\n")
+    unset = [name for name, value in (keys.get("parameters") or {}).items() if value is None]
+    overrides = [f"parameters.{name}=value" for name in unset]
     try:
-        prepare(Request("job.yaml", profile="profile.yaml" if profile else None))
+        prepare(Request("job.yaml", overrides, "profile.yaml" if profile else None))
     except SpecError as error:
         pytest.fail(f"{block.place}: {error}")
 

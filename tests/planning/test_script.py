@@ -214,7 +214,7 @@ checkpoint: {path: "{run_dir}/it's/{run_dir}-*", signal: SIGTERM}
 def test_a_task_of_an_array_is_a_separate_run(folder):
     """Each task has its own id and folder below the array's; Slurm's log has array and task id."""
     assert settings_of(script_of(ARRAY)) == [
-        "share='' processes_per_node='' checkpoint_path='' checkpoint='' stop_signal='' reads_stop_file='' skip_node_check='' shrink_to='' "
+        "share='' processes_per_node='' checkpoint_path='' checkpoint='' stop_signal='' reads_stop_file='' skip_node_check='' gpus_without_gres='' shrink_to='' "
         "shrink_after='' exclude='' secrets='' sweep_id='' member_name='' FUNCNEST=''  # a login profile may have set them",
         "work_dir=$SLURM_SUBMIT_DIR",
         "run_id=job-${CLUSTERRUN_FIRST_JOB:-$SLURM_ARRAY_JOB_ID}",

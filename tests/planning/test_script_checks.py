@@ -104,5 +104,6 @@ def test_a_syntax_error():
 )
 def test_how_a_time_limit_is_read(time, note):
     """A number of minutes that could be meant as hours is shown as sbatch reads it."""
-    notes = checked(f"args: {{data: x}}\nslurm: {{time: {time}}}").notes
+    text = f"args: {{data: x}}\nslurm: {{time: {time}}}\naccelerate: {{use_cpu: true}}"
+    notes = checked(text).notes
     assert [*notes] == ([f"job.yaml:3: slurm.time: {note}"] if note else [])

@@ -14,7 +14,7 @@ ON_CPU = [
     ("deepspeed_config: {zero_stage: 2}", "deepspeed_config: no GPUs requested; on CPUs accelerate silently trains with DDP instead"),
     ("use_cpu: false, deepspeed_config: {zero_stage: 2}", ""),
     ("mixed_precision: fp16", "mixed_precision: fp16 requires GPUs, and the job requests none"),
-    ("mixed_precision: bf16", ""),
+    ("mixed_precision: bf16, use_cpu: true", ""),
 ]  # fmt: skip
 
 

@@ -107,6 +107,11 @@ class Desk:
         variables = {"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1, **given.get("variables", {})}
         if {"script", "module"} & values.keys() and not real_launch:
             variables = quick_start(variables)
+        gpus = any("gpu" in f"{key} {value}" for key, value in slurm.items())
+        accelerate = values.get("accelerate", {})
+        if {"script", "module"} & values.keys() and not gpus and "config_file" not in accelerate:
+            # all nodes of the test clusters have GPUs
+            values["accelerate"] = {"use_cpu": True, **accelerate}
         environment = {"venv": sys.prefix, **given, "variables": variables}
         spec = {"name": name, "slurm": slurm, "environment": environment, **values}
         self.write_site()

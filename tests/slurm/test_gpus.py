@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.desk import Desk
+from tests.slurm.desk import Desk, Submitted, until
 
 SCRIPT = """import os, sys
 sys.stdout.write(f"WORLD {os.environ['WORLD_SIZE']} {os.environ.get('ACCELERATE_USE_CPU')}\\n")
@@ -35,17 +35,54 @@ def test_gpus_of_a_type_that_starts_with_a_digit(desk: Desk) -> None:
 
 
 def test_a_job_on_cpus_that_holds_gpus(desk: Desk) -> None:
-    """An exclusive job has the node's GPUs: a note says that it does not use them, unless CPUs are
-    requested.
+    """A job that requests no GPUs is refused where every node has them, unless CPUs are requested.
+
+    An exclusive job has the node's GPUs: if it was not refused, its log says that it does not use
+    them.
     """
     script = desk.write("world.py", SCRIPT)
-    idle = desk.submit("idle", script=str(script), slurm={"exclusive": True})
-    meant = desk.submit(
-        "meant", script=str(script), slurm={"exclusive": True}, accelerate={"use_cpu": True}
-    )
-    assert [desk.wait(run) for run in (idle, meant)] == ["COMPLETED", "COMPLETED"]
+    here = {"exclusive": True}
+    spec = desk.spec("idle", script=str(script), slurm=here, accelerate={"use_cpu": None})
+    for command in ("submit", "validate"):
+        refused = desk.cli(command, str(spec), check=False)
+        assert refused.returncode == 2
+        assert "all nodes of partition low have GPUs, but the job requests none" in refused.stderr
+    rendered = desk.write("idle.sbatch", desk.cli("render", str(spec)).stdout)
+    words = ["sbatch", "--parsable", f"--output={rendered.with_suffix('.out')}", str(rendered)]
+    job = desk.cluster.run_as("alice", words).stdout.strip()
+    idle = Submitted(f"idle-{job}", job, desk.run_root / f"idle-{job}")
+    meant = desk.submit("meant", script=str(script), slurm=here, accelerate={"use_cpu": True})
+    assert desk.wait(meant) == "COMPLETED"
+    until(lambda: idle.ends() == ["finished"], 60, "the job that was not refused ends")
     assert "WARNING: training runs on CPUs, but Slurm allocated GPUs on n1: 4" in idle.log()
     assert "WARNING" not in meant.log()
+
+
+def test_gpus_that_slurm_does_not_count(desk: Desk) -> None:
+    """A node without GRES for its GPUs: nothing is requested, and each GPU that the driver lists
+    has a rank.
+    """
+    tools = desk.cluster.home("alice") / "tools"
+    tools.mkdir()
+    (tools / "nvidia-smi").write_text("#!/bin/sh\nprintf 'GPU 0: H100\\nGPU 1: H100\\n'\n")
+    (tools / "nvidia-smi").chmod(0o755)
+    desk.cluster.run_on("n1", ["mount", "--bind", str(tools), "/usr/local/sbin"])
+    try:
+        script = desk.write("world.py", SCRIPT)
+        site = f"run_root: {desk.run_root}\ngpus_per_node_without_gres: {{low: 2}}\n"
+        spec = desk.spec("whole", script=str(script), accelerate={"use_cpu": None})
+        desk.write("site.yaml", site)
+        run = desk.submitted(desk.cli("submit", "--json", str(spec)))
+        assert desk.wait(run) == "COMPLETED", run.log()
+        assert run.log().count("WORLD 2 None") == 2
+        assert "gpu" not in "".join(
+            line
+            for line in (run.folder / "job.sbatch").read_text().splitlines()
+            if "#SBATCH" in line
+        )
+    finally:
+        desk.cluster.run_on("n1", ["umount", "/usr/local/sbin"])
+        desk.write_site()
 
 
 def test_slurms_own_reading_of_gpu_requests(desk: Desk) -> None:

@@ -28,6 +28,7 @@ from job_spec_prose import (
     CHECKPOINTS,
     INTRODUCTION,
     NOTICES,
+    PARAMETERS,
     PLACEHOLDERS,
     SHARING,
 )
@@ -219,7 +220,7 @@ def page() -> str:
                 *reasons(keys.COMPUTED),
                 "",
             ]
-    return "\n".join([*lines, PLACEHOLDERS, NOTICES, SHARING]).rstrip() + "\n"
+    return "\n".join([*lines, PARAMETERS, PLACEHOLDERS, NOTICES, SHARING]).rstrip() + "\n"
 
 
 def slurm_rest() -> Iterator[str]:

@@ -30,6 +30,27 @@ that default is dropped.
 """
 
 # The text after a table.
+PARAMETERS = """\
+## parameters
+
+```yaml
+name: "gpt2-lr-{lr}"
+script: train.py
+parameters: {lr: 1e-4, data: null}     # null: each submission must set it
+args: {learning_rate: "{lr}", dataset: "{data}", output_dir: "{run_dir}/lr-{lr}"}
+slurm: {time: 12:00:00}
+```
+
+`submit`, `render`, `validate` and `rehearse` set them with `--param lr=3e-4 --param data=c4`; the \
+value is written as in YAML. [The guide](../guides/parameters.md) has examples.
+
+- `{lr}` may be part of any value but a `command`, `setup` and `node_check`. Those are shell: add \
+`environment: {variables: {LR: "{lr}"}}`, and write `"$LR"`.
+- `{fast}` alone is the value with its type: `true` is a bare flag, `false` is omitted, and a list \
+becomes repeated values. Within a text it is the value as you wrote it, so `1e-4` stays `1e-4`.
+- Words in braces that are no parameters are left alone; write `{{lr}}` for the text `{lr}`.
+- A run keeps its values when it restarts, and in `resume`; `status` shows them.
+"""
 PLACEHOLDERS = """\
 ## Placeholders
 

@@ -28,7 +28,7 @@ name: tiny-gpt2
 script: examples/train_causal_lm.py
 args: {max_steps: 300, logging_steps: 20}
 slurm: {time: 30:00, cpus-per-task: 2}
-accelerate: {num_processes: 2}
+accelerate: {num_processes: 2, use_cpu: true}
 environment: {venv: .venv, variables: {OMP_NUM_THREADS: 1, HF_HUB_OFFLINE: 1}}
 checkpoint: {every: 100 steps, keep: 3}
 """

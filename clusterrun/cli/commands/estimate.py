@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from clusterrun import units
-from clusterrun.cli.options import add_overrides, option_type
+from clusterrun.cli.options import add_overrides, add_parameters, option_type
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.screen import format_columns
 from clusterrun.estimation.answers import (
@@ -46,6 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the job spec; its values are the defaults of the options",
     )
     add_overrides(parser)
+    add_parameters(parser)
     add("--profile", help="the file with the site's defaults, such as gpu_memory")
     model = parser.add_mutually_exclusive_group()
     model.add_argument(

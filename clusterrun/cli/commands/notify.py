@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clusterrun.cli.options import add_overrides, add_profile
+from clusterrun.cli.options import add_overrides, add_parameters, add_profile
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.planning.preparation import Request
 from clusterrun.upkeep.notification import notify
@@ -21,6 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="send a test message to every target of this spec or run",
     )
     add_overrides(parser)
+    add_parameters(parser)
     add_profile(parser)
     add_json(parser)
 

@@ -30,7 +30,12 @@ from clusterrun.planning.strategy.files import ConfigFile, read_accelerate, read
 from clusterrun.planning.strategy.fsdp import check_fsdp
 from clusterrun.planning.strategy.installed import has_training_argument, read_accelerate_keys
 from clusterrun.planning.strategy.keys import check_keys
-from clusterrun.planning.strategy.machines import Machines, machines_of
+from clusterrun.planning.strategy.machines import (
+    ON_CPUS,
+    Machines,
+    check_requested,
+    machines_of,
+)
 from clusterrun.planning.strategy.precision import check_precision
 from clusterrun.planning.strategy.training import Training, script_defaults, training_of
 from clusterrun.training_script import TrainingScript
@@ -98,6 +103,9 @@ def check(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> Find
     check_accumulation(read.whole, read.script, training)
     _check_jsons(read, machines, training)
     findings.notes.extend(_warnings(read))
+    if findings.launch.cpu_by_default:
+        where = loaded.line_of("slurm")
+        findings.notes.append(f"{where}: slurm: {ON_CPUS}")
     findings.batch = _batch(read, machines, training, spec)
     findings.problems.extend(problem for values in read.files for problem in values.problems)
     findings.notes.extend(note for values in read.files for note in values.notes)
@@ -143,6 +151,7 @@ _TYPES = {SECTION: "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "ME
 
 def _check_words(values: ConfigValues, machines: Machines, training: Training) -> None:
     check_precision(values, machines)
+    check_requested(values, machines)
     kind = values.get("distributed_type")
     for name, own in _TYPES.items():
         if kind not in (None, own) and values.section(name):

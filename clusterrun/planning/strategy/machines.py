@@ -6,6 +6,13 @@ from dataclasses import dataclass
 
 from clusterrun.job_spec import gpus, grammar
 from clusterrun.job_spec.model import Slurm
+from clusterrun.planning.strategy.config_values import ConfigValues, truth
+
+REQUEST_GPUS = "add slurm.gpus-per-node"
+ON_CPUS = (
+    "no GPUs are requested, so this trains on CPUs; add gpus-per-node, or accelerate: "
+    "{use_cpu: true} if CPUs are intended"
+)
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,18 @@ class Machines:
     """As the site names it; empty if the job requests no type."""
     processes: int | None
     """The total; None if only the nodes can count them."""
+
+
+def check_requested(values: ConfigValues, machines: Machines) -> None:
+    """Record MULTI_GPU for a job without GPUs: accelerate would silently train on CPUs."""
+    is_meant = truth(values.get("use_cpu")) or (
+        values.in_spec and values.get("use_cpu") is False
+    )  # GPUs that only the user knows of
+    if values.get("distributed_type") == "MULTI_GPU" and not machines.gpus and not is_meant:
+        what = "MULTI_GPU requires GPUs, and the job requests none"
+        values.add_problem(
+            ["distributed_type"], what, f"{REQUEST_GPUS}, or write use_cpu: true for CPUs"
+        )
 
 
 def machines_of(slurm: Slurm, *, gpus_requested: bool, processes: int | None) -> Machines:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from clusterrun.planning.strategy.config_values import ConfigValues
-from clusterrun.planning.strategy.machines import Machines
+from clusterrun.planning.strategy.machines import REQUEST_GPUS, Machines
 
 PRECISIONS = ("no", "fp16", "bf16", "fp8")
 
@@ -48,7 +48,7 @@ def _check_hardware(values: ConfigValues, machines: Machines, precision: str) ->
         values.add_problem(
             ["mixed_precision"],
             f"{precision} requires GPUs, and the job requests none",
-            "write bf16, which works on CPUs, too",
+            f"{REQUEST_GPUS}; bf16 works on CPUs, too",
         )
     elif precision == "fp8" and not has_fp8(kind):
         values.add_problem(
