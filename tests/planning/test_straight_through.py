@@ -181,4 +181,4 @@ print(json.dumps([found.outcome, counts]))
     assert done.returncode == 0, done.stderr
     outcome, counts = json.loads(done.stdout)
     assert outcome == "survived"
-    assert counts == dict(zip(NAMES, (1, 0, 0, 0, 1, 1, 2, 2, 1, 2, 3), strict=True))
+    assert counts == dict(zip(NAMES, (1, 0, 3, 0, 1, 1, 2, 2, 1, 2, 3), strict=True))
