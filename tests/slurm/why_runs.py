@@ -30,8 +30,9 @@ WAITING: dict[str, dict[str, Any]] = {
     "JobHeldAdmin": LATER,
     "PartitionDown": {"partition": "down"},
     "PartitionInactive": {"partition": "inactive"},
-    "PartitionTimeLimit": {"partition": "fixed", "time": 120},
-    "PartitionNodeLimit": {"partition": "fixed", "nodes": 4},
+    # `submit` refuses these two without a QOS, which might override the partition's limits
+    "PartitionTimeLimit": {"partition": "fixed", "time": 120, "qos": "low"},
+    "PartitionNodeLimit": {"partition": "fixed", "nodes": 4, "qos": "low"},
     "ReqNodeNotAvail, UnavailableNodes:n4": {"nodelist": "n4"},
     "ReqNodeNotAvail, May be reserved for other job": {"nodelist": "n3", "time": "3:00:00"},
     "Nodes required for job are DOWN": {"nodes": 4, "partition": "bottom"},
