@@ -31,3 +31,8 @@ def holds_secret(name: str, value: str) -> bool:
     is_named = _NAME.search(name.lstrip("-").replace("-", "_").upper())
     # a path, or a variable that the script reads
     return bool(is_named) and len(value) >= _LEAST_LENGTH and not re.search(r"[/$\s{]", value)
+
+
+def hide_secrets(text: str, shown: str) -> str:
+    """Replace each value that has the form of a secret."""
+    return _VALUE.sub(shown, text)
