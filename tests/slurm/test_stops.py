@@ -164,4 +164,6 @@ def test_a_wrong_clock_of_the_first_node_is_detected(desk: Desk) -> None:
         desk.cluster.run_on("n1", ["umount", "/usr/bin/date"])
     assert ends(run)[0] == "bad-node continue", story(run)
     (excluded,) = desk.status(run)["excluded_nodes"]
-    assert re.match(r"n1 \(its clock differs from the other nodes' by (599|60\d) s", excluded), excluded
+    assert re.match(r"n1 \(its clock differs from the other nodes' by (599|60\d) s", excluded), (
+        excluded
+    )
