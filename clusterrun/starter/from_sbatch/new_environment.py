@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from clusterrun.job_spec.secret_forms import is_secret_name, names_of_secrets
 from clusterrun.job_spec.yaml_text import typed
 from clusterrun.starter.from_sbatch.facts import Facts, Kept
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
-from clusterrun.starter.from_sbatch.secrets import is_secret_name, names_of_secrets, without_secrets
+from clusterrun.starter.from_sbatch.secrets import without_secrets
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 from clusterrun.starter.from_sbatch.setup import BUILDS, RENDEZVOUS
 from clusterrun.starter.from_sbatch.words import names_in

@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from clusterrun.job_spec.secret_forms import is_secret_flag, is_secret_name
 from clusterrun.quoting import Shell
 from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.facts import Facts, Kept, Started
 from clusterrun.starter.from_sbatch.flags import Parsed, parse_command
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
-from clusterrun.starter.from_sbatch.secrets import is_secret_flag, is_secret_name
 from clusterrun.starter.from_sbatch.words import Word
 
 _TRAINS = re.compile(r"train|tune|sft|dpo|grpo|ppo|\bfit\b|main\.py|run_\w+\.py", re.IGNORECASE)

@@ -106,7 +106,7 @@ def _find_secrets(
 
 
 def _has_value(lines: list[str], number: int, name: str) -> bool:
-    from clusterrun.starter.from_sbatch.secrets import names_of_secrets  # noqa: PLC0415
+    from clusterrun.job_spec.secret_forms import names_of_secrets  # noqa: PLC0415
 
     return 0 <= number < len(lines) and name in names_of_secrets(lines[number])
 
