@@ -29,6 +29,7 @@ COMMANDS = {
     "list": "list your runs",
     "logs": "print a run's output",
     "report": "show where a run's time went; --html writes a page with its curves",
+    "diff": "show what differs between two runs, or between a run and the code now",
     "wait": "wait until a run has ended",
     "cancel": "cancel a run at once, without a checkpoint",
     "stop": "checkpoint a run and stop it",

@@ -5,7 +5,7 @@ from __future__ import annotations
 GROUPS = {
     "Prepare": ("doctor", "init", "schema", "validate", "estimate", "render"),
     "Submit": ("submit", "rehearse"),
-    "Inspect": ("status", "list", "why", "logs", "report", "wait", "checkpoints"),
+    "Inspect": ("status", "list", "why", "logs", "report", "diff", "wait", "checkpoints"),
     "Control": ("stop", "requeue", "resume", "cancel"),
     "Maintain": ("clean", "notify", "completion"),
 }
@@ -67,6 +67,13 @@ EXAMPLES = {
     "rehearse": (
         ("clusterrun rehearse job.yaml", "rehearse a preemption on the cluster"),
         ("clusterrun rehearse job.yaml --local --steps 5", "rehearse on this machine"),
+    ),
+    "diff": (
+        (
+            "clusterrun diff tiny-gpt2",
+            "show what has changed in the code since the run was submitted",
+        ),
+        ("clusterrun diff tiny-gpt2 last", "compare the specs and the code of two runs"),
     ),
     "status": (
         ("clusterrun status", "show all active runs, or the most recent one"),

@@ -46,6 +46,7 @@ def format_status(status: RunStatus, ahead: Outlook | None = None) -> str:
         "excluded nodes": ", ".join(status.excluded_nodes),
         "tags": ", ".join(status.tags),
         "parameters": status.parameters,
+        "code": status.code,
         "exit code": "" if status.exit_code is None else str(status.exit_code),
         "folder": status.folder,
     }

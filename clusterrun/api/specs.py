@@ -1,4 +1,4 @@
-"""The commands about job specs, the site, the shell and old runs; `api` has those about a run."""
+"""The commands about job specs, the site, the shell and old runs."""
 
 from __future__ import annotations
 
