@@ -200,7 +200,7 @@ def test_a_git_hook_s_variables_are_ignored(
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "{not json", "\0", '{"folder": 3}'])
 def test_a_corrupt_record_is_none(tmp_path: Path, text: str) -> None:
-    """A reader goes on without it."""
+    """A reader does without it."""
     file = tmp_path / "code.json"
     file.write_text(text)
     assert read_code_record(file) is None
