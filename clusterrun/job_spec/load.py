@@ -228,19 +228,27 @@ def _add_member(layers: Layers, member: Sequence[Document]) -> None:
 
 
 def _add_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
-    """Use the Python of the user's shell, if nothing else selects one."""
+    """Use the Python of the user's shell, if nothing else selects one, and the shell's conda."""
     environment = layers.values.get("environment") or {}
-    if shell and isinstance(environment, dict) and not _selects_python(environment):
+    if not isinstance(environment, dict):
+        return
+    own = {} if _selects_python(environment) else {**shell}
+    base = own.pop("conda_base", shell.get("conda_base"))
+    has_conda = environment.get("conda") or own.get("conda")
+    if base and has_conda and not environment.get("conda_base"):
+        own["conda_base"] = base
+    if own:
         where: dict[KeyPath, str] = {(): "the shell"} | {
-            ("environment", key): "the shell" for key in shell
+            ("environment", key): "the shell" for key in own
         }
-        layers.add(Document({"environment": dict(shell)}, where), SPEC_KEYS, "a job spec")
+        layers.add(Document({"environment": own}, where), SPEC_KEYS, "a job spec")
 
 
 def _selects_python(environment: Mapping[str, Any]) -> bool:
     """Return whether the spec seems to select the Python; `ulimit` in `setup` does not."""
-    return any(environment.get(key) for key in ("venv", "conda", "modules")) or bool(
-        _MAY_SELECT_PYTHON.search(str(environment.get("setup") or ""))
+    lines = [environment.get(key) or "" for key in ("setup_first", "setup", "setup_each_node")]
+    return any(environment.get(key) for key in ("venv", "conda", "uv", "modules")) or bool(
+        _MAY_SELECT_PYTHON.search(str(lines))
     )
 
 

@@ -1,7 +1,8 @@
 # ---- step: starts one task on each node with srun, and waits for them
 
-# Run one task per node: a small shell that receives the signals, and the launcher as its child.
-# sets: head_clock, ignore_term, in_preparation, step_exit
+# Run one task per node, or with launcher: srun one per process: a small shell that receives the signals, and the launcher
+# or process as its child.
+# sets: head_clock, ignore_term, in_preparation, num_tasks, step_exit, tasks_per_node
 run_on_nodes() {
   local step program functions arguments='' bytes srun absence_watcher hang_watcher=
   CLUSTERRUN_PROTOCOL=1 CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir CLUSTERRUN_ATTEMPT=$attempt
@@ -9,6 +10,9 @@ run_on_nodes() {
   ignore_term=$(slurm_signals_all_processes && echo yes)
   [ -z "${stop_signal:-}" ] || ignore_term=yes
   head_clock=$(date +%s)
+  tasks_per_node=1
+  [ "${launch_kind:-}" != srun ] || tasks_per_node=$((num_processes / num_machines))
+  num_tasks=$((num_machines * tasks_per_node))
   functions=$(declare -f reset_shell run_for_user launch_for_user log_message write_record read_value attempt_is_replaced count_local_gpus count_gpu_devices find_network_interface \
     find_job_end wait_for_exit run_node_task node_is_fit run_default_check \
     run_node_check node_check gpu_count_matches report_no_connection is_connected_to_head_node request_stop \
@@ -16,7 +20,7 @@ run_on_nodes() {
     note_handled_signal find_stop_handling list_descendants list_children kill_training_processes \
     kill_leftover_processes make_temporary_folder node_task_is_alive \
     another_node_crashed watch_for_stop compute_stop_lead follow_orders dump_stacks process_is_stopped \
-    write_configs launch)
+    write_configs launch check_setup_line)
   if declare -F select_member >/dev/null; then
     select_member  # again: now `checkpoint` is known
     # shellcheck disable=SC2154  # select_member sets it
@@ -31,11 +35,11 @@ run_on_nodes() {
   in_preparation=
   srun=$(type -P srun) && ! declare -F srun >/dev/null || srun=srun  # in a local run it is a function
   # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
-  start_in_user_shell run_dir run_id attempt skip_node_check job_end_time signal_lead stop_signal reads_stop_file checkpoint ignore_term \
+  start_in_user_shell run_dir run_id attempt skip_node_check job_end_time signal_lead stop_signal reads_stop_file checkpoint ignore_term launch_kind \
     head_clock main_process_ip main_process_port num_machines num_processes one_rank_per_gpu gpus_without_gres MASTER_ADDR MASTER_PORT \
     CLUSTERRUN_PROTOCOL CLUSTERRUN_RUN_ID CLUSTERRUN_RUN_DIR CLUSTERRUN_ATTEMPT CLUSTERRUN_WORLD_SIZE CLUSTERRUN_CHECKPOINT \
-    -- "$srun" --export=ALL --nodes="$num_machines" --ntasks="$num_machines" --ntasks-per-node=1 \
-    --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none /bin/bash -p -c "$program"
+    -- "$srun" --export=ALL --nodes="$num_machines" --ntasks="$num_tasks" --ntasks-per-node="$tasks_per_node" --distribution=block \
+    --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none "${srun_options[@]}" /bin/bash -p -c "$program"
   step=$user_shell
   report_absent_nodes &
   absence_watcher=$!

@@ -58,7 +58,7 @@ def _find_background(
 
 
 def _find_strict(facts: Facts, _requested: ResourceRequest, selected: SelectedCommand) -> Mistakes:
-    prepared = [line for line, _ in facts.modules]
+    prepared = [line for line, _ in (*facts.module_folders, *facts.modules)]
     prepared += [place[0] for place in (facts.venv, facts.conda, facts.folder) if place]
     prepared += [
         kept.line

@@ -78,6 +78,9 @@ def _effective(changes: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
             if names[:1] in (["load"], ["add"]):
                 found += [("module", "load", name) for name in names[1:]]
                 continue
+            if names[:1] == ["use"] and names == words:
+                found += [("module", "use", name) for name in names[1:]]
+                continue
         if (
             kind == "activate"
             and "deactivate" in words
