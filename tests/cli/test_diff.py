@@ -92,7 +92,7 @@ def test_a_run_without_a_record(desk: Desk) -> None:
 
 
 def test_a_resumed_run_has_the_code_of_its_resume(desk: Desk, repository: Path) -> None:
-    """The record of the first submission is kept beside it."""
+    """The record of the first submission is kept, too."""
     run = submitted(desk)
     folder = repository / "runs" / run
     first = (folder / "code.json").read_text()
