@@ -51,7 +51,8 @@ class RunReport:
     timeline: tuple[AttemptTimeline, ...]
     """The timeline of each attempt."""
     time_split: TimeSplit
-    """The parts of the time, in seconds, and the ETTR."""
+    """The parts of the time, in seconds, and the effective training time ratio
+    (ETTR)."""
     submissions: tuple[tuple[float, int], ...]
     """The time of each submission, in seconds since the epoch, and the last attempt before it."""
     node_hours: Hours

@@ -113,7 +113,9 @@ def test_the_output_of_report(run, capsys):
     assert main(["report", str(run.folder)]) == 0
     shown = capsys.readouterr().out
     assert re.search(
-        r"^ETTR +\d\d\.\d% of the wall time was productive training$", shown, re.MULTILINE
+        r"^ETTR +\d\d\.\d% \(effective training time ratio: productive training / wall time\)$",
+        shown,
+        re.MULTILINE,
     )
     assert re.search(r"^in the queue +1 h 3\d min +1\d\.\d%", shown, re.MULTILINE)
     assert main(["report", str(run.folder), "--json"]) == 0
