@@ -103,7 +103,7 @@ def test_an_array_has_no_report(tmp_path):
     write_record(paths.intent, {"run_id": "grid", "number": 1, "array": "0-1"})
     with pytest.raises(
         SpecError,
-        match="each task is a separate run\n  hint: name one of its tasks, such as grid-0",
+        match="each is a separate run with its own report\n  hint: name one of them: grid-0",
     ):
         report(str(paths.folder))
 
