@@ -100,15 +100,7 @@ def load_spec(
     layers = Layers()
     _add_profile(layers, profile)
     _add_spec(layers, text, name)
-    declared = layers.values.get("parameters")
-    declared = {**declared} if isinstance(declared, dict) else {}
-    _add_overrides(layers, overrides)
-    _add_shell(layers, shell or {})
-    run_root = str(layers.values.pop("run_root", "runs"))
-    memory = layers.values.pop("gpu_memory", {})
-    site = read_site_gpus(layers)
-    apply_parameters(layers, declared)
-    use_site_gpus(layers, site)
+    run_root, memory = _apply_layers_above(layers, overrides, shell or {})
     if layers.values.get("sweep") is not None and member is None:
         raise SweepFound(layers, Path(source).name.split(".", maxsplit=1)[0])
     _add_member(layers, member or ())
@@ -129,6 +121,25 @@ def load_spec(
     if loaded is None or layers.problems:
         raise FormError(sorted(set(layers.problems), key=reading_order), loaded)
     return loaded
+
+
+def _apply_layers_above(
+    layers: Layers, overrides: Sequence[str], shell: Mapping[str, Any]
+) -> tuple[str, Any]:
+    """Apply the options, the shell, the parameters and the site's GPUs to a profile and a spec.
+
+    Return the profile's run root and GPU memory, which are no part of a spec.
+    """
+    declared = layers.values.get("parameters")
+    declared = {**declared} if isinstance(declared, dict) else {}
+    _add_overrides(layers, overrides)
+    _add_shell(layers, shell)
+    run_root = str(layers.values.pop("run_root", "runs"))
+    memory = layers.values.pop("gpu_memory", {})
+    site = read_site_gpus(layers)
+    apply_parameters(layers, declared)
+    use_site_gpus(layers, site)
+    return run_root, memory
 
 
 def expand_user(path: str) -> Path:
