@@ -202,7 +202,7 @@ def logs(
 ) -> Iterator[str]:
     """Yield the output of a run in pieces: of its last attempt, of `attempt`, or of `all` attempts.
 
-    With `follow` it continues across requeues until the run has ended. With `rank`, `node` or
+    With `follow` it continues after each requeue until the run has ended. With `rank`, `node` or
     `grep` (a regular expression), each piece is a line of that rank or node, or one that matches.
     Raises SpecError for an invalid pattern, ClusterError if no output is found, and at the end if
     no line shows that rank or node.

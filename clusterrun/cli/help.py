@@ -91,7 +91,7 @@ EXAMPLES = {
     ),
     "logs": (
         ("clusterrun logs", "print the output of the most recent run"),
-        ("clusterrun logs -f tiny-gpt2", "follow the output, across requeues"),
+        ("clusterrun logs -f tiny-gpt2", "follow the output, also after a requeue"),
         (
             "clusterrun logs tiny-gpt2 --rank 3 --attempt all --grep Error",
             "print one rank's matching lines of all attempts",
