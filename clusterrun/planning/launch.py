@@ -37,7 +37,7 @@ from clusterrun.quoting import Shell, quote_around
 
 DEEPSPEED_NAME = "deepspeed.json"
 
-_USE_CPU = "ACCELERATE_USE_CPU"
+USE_CPU = "ACCELERATE_USE_CPU"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def make_launch(spec: JobSpec, configs: Configs, *, gpus_requested: bool) -> Lau
     lines = (("accelerate", "launch"), *flags, *script_lines(spec))
     variables = _make_variables(spec.accelerate, user_config, use_cpu=use_cpu)
     by_default = use_cpu and spec.accelerate.use_cpu is None and "use_cpu" not in user_config
-    by_default = by_default and _USE_CPU not in spec.environment.variables
+    by_default = by_default and USE_CPU not in spec.environment.variables
     return Launch(
         lines, config, variables, processes, _resume_words(spec), configs.deepspeed, by_default
     )
@@ -196,7 +196,7 @@ def _resume_words(spec: JobSpec) -> Words:
 def _make_variables(
     accelerate: Accelerate, user_config: Mapping[str, Any], *, use_cpu: bool
 ) -> dict[str, str]:
-    variables = {_USE_CPU: "true"} if use_cpu else {}
+    variables = {USE_CPU: "true"} if use_cpu else {}
     if accelerate.gradient_accumulation_steps is not None:
         variables["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = str(
             accelerate.gradient_accumulation_steps
