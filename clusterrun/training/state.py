@@ -14,6 +14,7 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.training.checkpointing.async_saving import AsyncSaver, Note, why_synchronous
 from clusterrun.training.checkpointing.saves import Saves
 from clusterrun.training.checkpointing.saving import SaveFailed, Saver
+from clusterrun.training.checkpointing.shared_state import SharedState
 from clusterrun.training.checkpointing.store import Checkpoints, Position, StoredCheckpoint
 from clusterrun.training.records.events import find_crashed_resumes, write_resume
 from clusterrun.training.resharding.sharing import Sharing
@@ -58,6 +59,7 @@ class TrainingState:
         self._saver: Saver = self._background or Saver(*parts)
         self.saves = Saves(paths.saves if self._attempt else None)
         self.sharing = Sharing(accelerator)
+        self._shared_state = SharedState(accelerator, agreement)
         self.newest: StoredCheckpoint | None = None  # the checkpoint loaded, or saved last
 
     def share_steps(self, reference: int | None) -> None:
@@ -174,6 +176,9 @@ class TrainingState:
         )
 
     def _save(self, position: Position, *, exiting: bool) -> None:
+        warning = self._shared_state.find_difference()
+        if warning:
+            self._log_line(warning)
         note = partial(self._log_save, replace(position), time.monotonic())
         if self._background and not exiting:
             self._start_in_background(self._background, position, note)
