@@ -16,7 +16,7 @@ run_on_nodes() {
   num_tasks=$((num_machines * tasks_per_node))
   functions=$(declare -f reset_shell run_for_user launch_for_user log_message write_record read_value attempt_is_replaced count_local_gpus count_gpu_devices find_network_interface \
     find_job_end wait_for_exit run_node_task node_is_fit run_default_check \
-    run_node_check node_check gpu_count_matches report_no_connection is_connected_to_head_node request_stop \
+    run_node_check node_check check_torch training_needs_gpus find_torch_problem ask_torch gpu_count_matches report_no_connection is_connected_to_head_node request_stop \
     signal_training_processes find_training_processes find_ranks find_programs handles_signal catches_signal signal_mask_has \
     note_handled_signal find_stop_handling list_descendants list_children kill_training_processes \
     kill_leftover_processes make_temporary_folder node_task_is_alive \

@@ -36,7 +36,7 @@ find_end_cause() {
     else
       echo node-failure
     fi
-  elif all_nodes_are_unfit; then
+  elif environment_is_unfit || all_nodes_are_unfit; then
     echo failed-start
   elif [ -n "$launch_failure" ]; then
     echo bad-node
