@@ -42,7 +42,14 @@ def by_torchrun(desk: Desk) -> Submitted:
 
 @pytest.fixture(scope="module")
 def by_srun(desk: Desk) -> Submitted:
-    return desk.submit("by-srun", launcher="srun", args=["slurm", str(LAST)], **TWO_BY_TWO)
+    options = {"mpi": "none", "cpu-bind": "none", "overcommit": True}
+    return desk.submit(
+        "by-srun",
+        launcher="srun",
+        args=["slurm", str(LAST)],
+        srun_options=options,
+        **TWO_BY_TWO,
+    )
 
 
 @pytest.mark.parametrize("fixture", BACKGROUND)
@@ -88,10 +95,12 @@ def test_a_person_stops_all_tasks(desk: Desk) -> None:
 
 
 def test_a_command_finds_the_rendezvous(desk: Desk) -> None:
-    """The variables that torch's and other launchers are started with, on each node."""
+    """The variables that launchers are started with, and a function, on each node."""
     words = "$NNODES $NODE_RANK $NPROC_PER_NODE $MASTER_ADDR:$MASTER_PORT"
+    lines = 'show() { echo found "$@"; }'
     slurm = {"nodes": 2, "gpus-per-node": 2}
-    run = desk.submit("variables", command=f"echo found {words}", slurm=slurm)
+    environment = {"setup_each_node": lines}
+    run = desk.submit("variables", command=f"show {words}", slurm=slurm, environment=environment)
     assert desk.wait(run) == "COMPLETED"
     found = sorted(line.split() for line in run.log().splitlines() if line.startswith("found"))
     assert [words[:4] for words in found] == [["found", "2", str(node), "2"] for node in (0, 1)]

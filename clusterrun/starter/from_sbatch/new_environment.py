@@ -57,11 +57,8 @@ def environment_section(
         for name, value in variables.items()
         if name not in hidden
     }
-    python = (
-        active_python(shell)
-        if inherits and not (facts.venv or facts.conda or _activates(lines))
-        else {}
-    )
+    selected_here = facts.venv or facts.conda or _activates(lines)
+    python = active_python(shell) if inherits and not selected_here else {}
     found: dict[str, Any] = {
         "setup_first": _texts(first, facts),
         "module_purge": bool(facts.purge),
