@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, SupportsFloat
 
-# A streak of so many steps is no single overflow, after which a gradient scaler skips the step.
+# Longer than an overflow, after which a gradient scaler skips the step.
 _LASTING_STEPS = 10
 
 
@@ -22,7 +22,7 @@ def is_finite(loss: SupportsFloat | None) -> bool:
 def read_loss(logs: Mapping[str, Any], before: float | None) -> float | None:
     """Return the loss of a Trainer's logs; `before` if they have none.
 
-    Trainer replaces a loss that is NaN by the mean of the others, 0 if there is none
+    Trainer replaces a loss that is NaN by the mean of the other losses, or by 0
     (logging_nan_inf_filter), but logs the norm of its gradients.
     """
     loss = logs.get("loss", before)
