@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         why as why,
     )
     from clusterrun.api_specs import (
+        best as best,
         clean as clean,
         completion as completion,
         doctor as doctor,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         validate as validate,
     )
     from clusterrun.run_folder.attempts import Attempt as Attempt
+    from clusterrun.run_folder.metric_values import MetricValues as MetricValues
+    from clusterrun.run_status.best_member import BestMember as BestMember
     from clusterrun.diagnosis.answer import Why as Why
     from clusterrun.errors import (
         ClusterError as ClusterError,
@@ -86,9 +89,12 @@ _PLACES = {
         "report requeue resume status stop submit wait why"
     ),
     "api_specs": (
-        "clean completion doctor dry_run estimate explain init load_spec render schema validate"
+        "best clean completion doctor dry_run estimate explain init load_spec render schema "
+        "validate"
     ),
     "run_folder.attempts": "Attempt",
+    "run_folder.metric_values": "MetricValues",
+    "run_status.best_member": "BestMember",
     "diagnosis.answer": "Why",
     "errors": "ClusterError ClusterrunError Problem SpecError",
     "run_status.saved_checkpoints": "SavedCheckpoint",

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 from transformers.trainer_callback import TrainerState
 
+from clusterrun.training.hf_trainer.logged_metrics import select_metrics
 from clusterrun.training.hf_trainer.output_dir import log_line
 from clusterrun.training.hf_trainer.session import TrainerSession, mark_trained
 from clusterrun.training.loaders import list_order_warnings
@@ -164,6 +165,8 @@ class StopCallback(TrainerSession, TrainerCallback):
     ) -> None:
         """Record the mean loss that Trainer logs."""
         self._loss = (logs or {}).get("loss", self._loss)
+        if not state.is_hyper_param_search and not self.state.fenced():
+            self._progress.note_metrics(state.global_step, select_metrics(logs or {}))
         if self._active and not self.state.fenced():
             self._progress.update(state.global_step, state.max_steps, self._loss, None)
             if "loss" in (logs or {}):
