@@ -21,13 +21,13 @@ FLOORS = tuple(
     errors files quoting units version
     results slurm training_script
     job_spec run_folder
-    estimation local sweeps training
+    code_record estimation local sweeps training
     planning run_status
     reporting run_logs starter submission
     diagnosis rehearsal upkeep
-    api site_checks
+    site_checks
     json_output
-    api_specs cli
+    api cli
     __main__
     """.strip().splitlines()
 )
@@ -198,7 +198,9 @@ def test_a_library_is_behind_one_module():
     }
 
 
-RECORDS = {"run_folder.paths", "run_folder.records", "run_folder.causes"}
+RECORDS = {"run_folder.paths", "run_folder.records", "run_folder.causes"} | {
+    "run_folder.metric_values"
+}
 FOR_TRAINERS = {"training.trainer", "training.hf_trainer.callbacks", "training.hf_trainer.session"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 GROUPS = {
     "Prepare": ("doctor", "init", "schema", "validate", "estimate", "render"),
     "Submit": ("submit", "rehearse"),
-    "Inspect": ("status", "list", "why", "logs", "report", "wait", "checkpoints"),
+    "Inspect": ("status", "list", "best", "why", "logs", "report", "diff", "wait", "checkpoints"),
     "Control": ("stop", "requeue", "resume", "cancel"),
     "Maintain": ("clean", "notify", "completion"),
 }
@@ -68,14 +68,31 @@ EXAMPLES = {
         ("clusterrun rehearse job.yaml", "rehearse a preemption on the cluster"),
         ("clusterrun rehearse job.yaml --local --steps 5", "rehearse on this machine"),
     ),
+    "diff": (
+        (
+            "clusterrun diff tiny-gpt2",
+            "show what has changed in the code since the run was submitted",
+        ),
+        ("clusterrun diff tiny-gpt2 last", "compare the specs and the code of two runs"),
+    ),
     "status": (
         ("clusterrun status", "show all active runs, or the most recent one"),
         ("clusterrun status tiny-gpt2 --watch", "keep one run's status up to date"),
+        ("clusterrun status SWEEP --sort args.lr --csv", "the members of a sweep, as CSV"),
         ("clusterrun status tiny-gpt2 --json", "print JSON for programs"),
+    ),
+    "best": (
+        ("clusterrun best SWEEP", "by the sweep's metric, or by the last loss"),
+        ("clusterrun best SWEEP --metric accuracy --goal max --json", "by another metric"),
     ),
     "list": (
         ("clusterrun list", "list all your runs, active ones first"),
         ("clusterrun list --state failed --since 2d", "list the failures of the last two days"),
+        ("clusterrun list --tag sweep-7 --sort best", "the lowest loss first"),
+        (
+            "clusterrun list --metric accuracy --goal max --sort best",
+            "the highest accuracy first",
+        ),
         ("clusterrun list --json", "print JSON for programs"),
     ),
     "why": (
@@ -84,7 +101,7 @@ EXAMPLES = {
     ),
     "logs": (
         ("clusterrun logs", "print the output of the most recent run"),
-        ("clusterrun logs -f tiny-gpt2", "follow the output, across requeues"),
+        ("clusterrun logs -f tiny-gpt2", "follow the output, also after a requeue"),
         (
             "clusterrun logs tiny-gpt2 --rank 3 --attempt all --grep Error",
             "print one rank's matching lines of all attempts",

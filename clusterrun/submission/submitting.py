@@ -32,6 +32,7 @@ from clusterrun.submission.exactly_once import (
 )
 from clusterrun.submission.refusal import explain_refusal
 from clusterrun.submission.saved_request import save_request
+from clusterrun.submission.uv_project import synchronise_uv_project
 
 
 def submit(request: Request, *, local: bool = False) -> RunRef:
@@ -65,6 +66,7 @@ def submit_prepared(prepared: Prepared, *, local: bool = False) -> RunRef:
         )
     index = Index(prepared.request.environment)
     index.make()
+    synchronise_uv_project(prepared, index)
     pending = index.pending / _digest_request(prepared, local=local)
     with locked(pending.with_suffix(".lock")) as lock:
         identity = identity_of(

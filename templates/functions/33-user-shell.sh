@@ -66,7 +66,7 @@ fail_in_environment() {
 # sets: clusterrun_name
 print_user_program() {
   printf '%s\n' "$login_functions"
-  declare -f apply_environment find_modules use_conda use_venv warn_of_missing_secret warn_of_idle_gpus count_local_gpus \
+  declare -f apply_environment find_modules use_conda use_venv check_launcher check_python print_gpu_kind print_python_check warn_of_missing_secret warn_of_idle_gpus count_local_gpus \
     log_message clusterrun_step clusterrun_check 2>/dev/null
   declare -p run_id run_dir attempt work_dir
   # shellcheck disable=SC2154  # select_member sets it

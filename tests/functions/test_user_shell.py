@@ -73,7 +73,7 @@ def run_job(
     script.write_text(text.replace("  PATH=/usr/local/bin:", f"  PATH={folder}/bin:/usr/local/bin:", 1))  # fmt: skip
     given = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "FAKE": str(folder), "FAKE_MODE": "CANCEL", "SLURM_JOB_ID": "7",
              "SLURM_JOB_NODELIST": "n1", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_PARTITION": "p", "HOME": str(folder),
-             "SLURM_SUBMIT_DIR": str(folder), "SLURM_NODEID": "0", **variables}  # fmt: skip
+             "SLURM_SUBMIT_DIR": str(folder), "SLURM_NODEID": "0", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", **variables}  # fmt: skip
     done = subprocess.run(["/bin/bash", script], env=given, cwd=folder, capture_output=True, text=True,
                           timeout=60, check=False, start_new_session=True)  # fmt: skip
     run = folder / "runs" / "r-7"

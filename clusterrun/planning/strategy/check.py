@@ -81,7 +81,7 @@ class _Read:
 def check(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> Findings:
     """Check the strategy of a spec, the config files that it names, and its script."""
     spec, gpus_requested = loaded.spec, requests_gpus(loaded.spec.slurm)
-    if not spec.launcher:
+    if spec.command is not None:
         return Findings(make_launch(spec, Configs(), gpus_requested=gpus_requested))
     problems: list[Problem] = []
     read = _read(loaded, work_dir, script, problems)
@@ -114,7 +114,7 @@ def check(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> Find
 
 def check_names(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> list[Problem]:
     """Check only a spec's keys of accelerate, and whether its config files can be read."""
-    if not loaded.spec.launcher:
+    if loaded.spec.command is not None:
         return []
     problems: list[Problem] = []
     read = _read(loaded, work_dir, script, problems)
@@ -237,7 +237,8 @@ def _unchanged(name: str, read: _Read) -> list[str]:
 
 def environment_folder(loaded: Loaded, work_dir: Path) -> Path | None:
     """Return the folder of the run's Python environment; None if the spec names none."""
-    name = loaded.spec.environment.venv or loaded.spec.environment.conda
+    own = loaded.spec.environment
+    name = own.venv or own.conda or (f"{own.uv}/.venv" if own.uv else None)
     return work_dir / name if name and "\0" not in name else None
 
 
