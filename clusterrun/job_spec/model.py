@@ -282,6 +282,9 @@ class JobSpec(Model):
     hang: Hang = durations.HANG_AUTO
     """How long a run may take without a step before it counts as hung and is terminated: auto, a
     time (30min), or false: never."""
+    on_nan: Literal["warn", "stop"] = "warn"
+    """What a script with `clusterrun.training` does if the loss is NaN or infinite for ten steps:
+    only warn, or end the run for good. `resume` then continues from the last checkpoint before."""
     notify: tuple[Notification, ...] = ()
     """Who is notified when the run's attempts end, see [notify](#notify)."""
     share: Literal["group"] | None = None

@@ -100,3 +100,8 @@ def holds_secret(name: str, value: str) -> bool:
     """
     replaced_later = bool(re.search(r"[${]", value))
     return bool(secrets_in(value)) or (not replaced_later and is_secret_name(name, value))
+
+
+def hide_secrets(text: str, shown: str) -> str:
+    """Replace each value that has the form of a secret."""
+    return _VALUE.sub(shown, text)

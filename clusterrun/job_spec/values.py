@@ -32,6 +32,13 @@ _SCRIPT_VARIABLES = frozenset(
     num_tasks srun_options
     """.split()
 )
+# Bash refuses or ignores other values of these, or fails with them (bash(1), Shell Variables).
+_BASH_VARIABLES = frozenset(
+    """
+    UID EUID PPID GROUPS SHELLOPTS BASHOPTS BASH_VERSINFO DIRSTACK FUNCNAME FUNCNEST LINENO
+    BASH_XTRACEFD
+    """.split()
+)
 
 
 Argument: TypeAlias = bool | str | tuple[str, ...] | None
@@ -83,6 +90,8 @@ def _refuse_export_keyword(name: str) -> str:
 def _refuse_script_variable(name: str) -> str:
     if name in _SCRIPT_VARIABLES:
         raise ValueError(f"{name} is reserved for the job script\nuse another name")
+    if name in _BASH_VARIABLES:
+        raise ValueError(f"{name} is one of bash's own variables\ndelete it")
     return name
 
 

@@ -38,7 +38,7 @@ from clusterrun.quoting import Shell, quote_around
 
 DEEPSPEED_NAME = "deepspeed.json"
 
-_USE_CPU = "ACCELERATE_USE_CPU"
+USE_CPU = "ACCELERATE_USE_CPU"
 _RANK_PREFIX = {"TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE": "[rank${rank}]: "}
 
 
@@ -102,7 +102,7 @@ def make_launch(spec: JobSpec, configs: Configs, *, gpus_requested: bool) -> Lau
     lines = (("accelerate", "launch"), *flags, *script_lines(spec))
     variables = _make_variables(spec.accelerate, user_config, use_cpu=use_cpu)
     by_default = use_cpu and spec.accelerate.use_cpu is None and "use_cpu" not in user_config
-    by_default = by_default and _USE_CPU not in spec.environment.variables
+    by_default = by_default and USE_CPU not in spec.environment.variables
     return Launch(
         lines, config, variables, processes, _resume_words(spec), configs.deepspeed, by_default
     )
@@ -122,7 +122,7 @@ def _make_other_launch(spec: JobSpec, *, gpus_requested: bool) -> Launch:
         _resume_words(spec),
         cpu_by_default=use_cpu
         and spec.accelerate.use_cpu is None
-        and _USE_CPU not in spec.environment.variables,
+        and USE_CPU not in spec.environment.variables,
     )
 
 
@@ -219,7 +219,7 @@ def _resume_words(spec: JobSpec) -> Words:
 def _make_variables(
     accelerate: Accelerate, user_config: Mapping[str, Any], *, use_cpu: bool
 ) -> dict[str, str]:
-    variables = {_USE_CPU: "true"} if use_cpu else {}
+    variables = {USE_CPU: "true"} if use_cpu else {}
     if accelerate.gradient_accumulation_steps is not None:
         variables["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = str(
             accelerate.gradient_accumulation_steps

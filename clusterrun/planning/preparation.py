@@ -116,7 +116,7 @@ def _prepare_run(request: Request, member: Sequence[Document] | None = None) -> 
     checked = check(loaded, work_dir, script)
     templates = find_template_folders(request.source, request.templates)
     problems = [*_check_files(loaded, work_dir, text), *checked.problems, *templates.problems]
-    problems += [*check_script_arguments(loaded, script), *check_path(loaded)]
+    problems += [*check_script_arguments(loaded, work_dir, script), *check_path(loaded)]
     problems.sort(key=reading_order)
     return Prepared(
         request=request,

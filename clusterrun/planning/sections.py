@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from clusterrun.planning.launch import USE_CPU
 from clusterrun.planning.plan import LaunchPlan
 from clusterrun.quoting import Shell
 
@@ -61,6 +62,11 @@ def _node_check(plan: LaunchPlan) -> bool:
     return plan.spec.node_check is not False
 
 
+def _torch_check(plan: LaunchPlan) -> bool:
+    on_cpus = USE_CPU in plan.launch.variables or plan.spec.command is not None
+    return _node_check(plan) and not on_cpus
+
+
 def _stop_signal(plan: LaunchPlan) -> bool:
     return bool(plan.spec.checkpoint.signal)
 
@@ -91,6 +97,7 @@ SECTIONS: dict[str, Callable[[LaunchPlan], bool]] = {
     "40-rendezvous": _always,
     "42-several-nodes": _several_tasks,
     "45-node-check": _node_check,
+    "46-torch-check": _torch_check,
     "50-step": _always,
     "60-node": _always,
     "61-processes": _always,

@@ -31,12 +31,15 @@ run_node_task() {
   watcher=$!
   follow_orders &
   order_follower=$!
-  disown "$watcher" "$order_follower"  # bash would log their end
+  check_torch &
+  disown "$watcher" "$order_follower" $!  # bash would log their end
   trap '' PIPE  # slurmstepd, which reads this shell's output, may have been killed
   wait_for_exit "$launcher"
   kill_leftover_processes
   # Fenced: after a nonzero exit srun would make Slurm end the step, and a later attempt has a step of that number now.
   ! attempt_is_replaced || { kill -KILL "$watcher" "$order_follower" ${signaller:+"$signaller"}; rm -rf "$node_dir"; exit 0; }
+  # `check_torch` has recorded the end of this task
+  [ ! -e "$node_dir/unfit" ] || { kill -KILL "$watcher" "$order_follower" ${signaller:+"$signaller"}; rm -rf "$node_dir"; exit 1; }
   now=$(date +%s)
   stop_handled=$(find_stop_handling)
   write_record "$run_dir/events/attempt-$attempt.node-$SLURM_PROCID" node="$host" name="${SLURMD_NODENAME:-}" \

@@ -36,7 +36,7 @@ find_end_cause() {
     else
       echo node-failure
     fi
-  elif all_nodes_are_unfit; then
+  elif environment_is_unfit || all_nodes_are_unfit; then
     echo failed-start
   elif [ -n "$launch_failure" ]; then
     echo bad-node
@@ -158,6 +158,20 @@ task_failed_by_itself() {
     [ "${code:-0}" -ne 0 ] && [ -z "$stop_request$another_node_failed" ] && return 0
   done
   return 1
+}
+
+# Print the exit code of the task that failed first by itself, or nothing if no task did.
+find_first_failed_code() {
+  local file code stop_request another_node_failed ended earliest='' first=''
+  for file in "$run_dir/events/attempt-$attempt".node-*; do
+    code=$(read_value exit_code "$file")
+    stop_request=$(read_value stop_request "$file")
+    another_node_failed=$(read_value another_node_failed "$file")
+    ended=$(read_value ended "$file")
+    [ "${code:-0}" -ne 0 ] && [ -z "$stop_request$another_node_failed" ] || continue
+    [ -n "$earliest" ] && [ "${ended:-0}" -ge "$earliest" ] || { earliest=${ended:-0} first=$code; }
+  done
+  echo "$first"
 }
 
 # Whether a node's task failed before it was asked to stop, or ended without a record.

@@ -8,7 +8,7 @@ blame_nodes() {
   for file in "$run_dir/events/attempt-$attempt".node-*; do
     check=$(read_value check "$file")
     node=$(read_value name "$file")
-    [ -z "$check" ] || exclude_node "$node" "$check"
+    [ -z "$check" ] || environment_is_unfit || exclude_node "$node" "$check"
   done
   node=
   case $1 in

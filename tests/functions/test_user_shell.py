@@ -115,6 +115,21 @@ def test_the_training_sees_the_settings(tmp_path: Path) -> None:
     assert "TMOUT=9 P=1 LD=/x F=f N=300 D=/\n" in log
 
 
+OWN_NAMES = (
+    "sweep_id", "member_name", "program", "name", "answer", "user_path", "own_path", "login_functions", "hang", "cause",
+    "step", "node", "work_dir",
+)  # fmt: skip
+
+
+def test_the_training_sees_variables_with_names_of_the_script(tmp_path: Path) -> None:
+    """The names that the functions use, apart from those that they pass on, such as run_dir."""
+    setup = f"export {' '.join(f'{name}=users-{name}' for name in OWN_NAMES)}"
+    command = f"echo seen {' '.join(f'${name}' for name in OWN_NAMES)} $WANDB_RUN_GROUP"
+    end, log = run_job(tmp_path, setup, command)
+    assert end.get("cause") == "finished", log
+    assert f"\nseen {' '.join(f'users-{name}' for name in OWN_NAMES)}\n" in f"\n{log}"
+
+
 def test_a_secret_is_not_an_argument_of_a_program(tmp_path: Path) -> None:
     """Everybody on a node can read the arguments of its processes, however short they live."""
     trace = tmp_path / "trace"

@@ -23,6 +23,7 @@ from clusterrun.starter.from_sbatch.notes import notes_of
 from clusterrun.starter.from_sbatch.other_launchers import add_launcher_keys, carried_options
 from clusterrun.starter.from_sbatch.reader import read_script
 from clusterrun.starter.from_sbatch.refusals import find_refusals
+from clusterrun.starter.from_sbatch.refused import TranslationRefusedError
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.secrets import without_secrets
 from clusterrun.starter.from_sbatch.sections import (
@@ -75,20 +76,21 @@ def translate(
     if selected is None:
         hint = "pass the sbatch script that starts the training"
         raise SpecError([Problem(name, "", "no training command found", hint)])
+    written = {value: name for value, name in facts.written_secrets.items() if len(value) > 5}
     refusals = find_refusals(facts, requested, selected)
     if refusals:
-        raise SpecError(refusals)
+        draft = Draft(mistakes=find_mistakes(facts, requested, selected))
+        _hide_secrets(draft, written)
+        raise TranslationRefusedError(refusals, draft.mistakes)
     selected = _add_default_config(selected, shell, read_file)
     draft = Draft(command_line=selected.started.line_of_words)
     _Translator(draft, facts, requested, selected, shell).fill(read_file)
     draft.mistakes = find_mistakes(facts, requested, selected)
     draft.notes = notes_of(facts, requested, selected, draft)
     problems = find_faults(draft, name, shell)
+    _hide_secrets(draft, written)
     if problems:
-        raise SpecError(problems)
-    _hide_secrets(
-        draft, {value: name for value, name in facts.written_secrets.items() if len(value) > 5}
-    )
+        raise TranslationRefusedError(problems, draft.mistakes)
     return draft
 
 

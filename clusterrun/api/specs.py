@@ -1,4 +1,4 @@
-"""The commands about job specs, the site, the shell and old runs; `api` has those about a run."""
+"""The commands about job specs, the site, the shell and old runs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from clusterrun.job_spec.json_schema import json_schema
 from clusterrun.job_spec.profile import find_profile, own_profile
 from clusterrun.json_output.answer_schema import answer_schema
 from clusterrun.planning.active_python import shell_layer
+from clusterrun.planning.cluster_limits import refuse_impossible
 from clusterrun.planning.explanation import Origin
 from clusterrun.planning.explanation import explain as origins_of
 from clusterrun.planning.idle_gpus import refuse_idle_gpus
@@ -66,6 +67,7 @@ def validate(
     """Check a job spec and the files that it names. Raises SpecError with every mistake."""
     prepared = prepare(make_request(job, overrides, profile, templates))
     plan, _ = plan_and_render(prepared)
+    refuse_impossible(prepared)
     refuse_idle_gpus(prepared)
     return valid_spec(prepared, plan)
 
