@@ -46,8 +46,8 @@ _DESCRIPTION = (
     "Train with Accelerate on Slurm: submit a job spec, and the run continues until it is done."
 )
 _EPILOG = (
-    "RUN is a run id, the start of one, a job id, `last`, or a run folder;\n"
-    "a task of a job array is RUN-TASK.\n"
+    "RUN is a run id, the start of one, a job id, `last`, or a run folder.\n"
+    "A task of a job array is RUN-TASK.\n"
     "exit codes: 0 success; 1 refused or failed; 2 invalid input; 3 internal error; "
     "124 timed out.\n"
 )

@@ -118,7 +118,7 @@ FAILURES = (
     Failure(
         "too-many-open-files",
         "a process has reached its limit of open files",
-        "add `ulimit -n 65536` to `environment.setup`, or use fewer data loading workers",
+        "add `ulimit -n 65536` to `environment.setup_each_node`, or use fewer data loading workers",
         raised=r"Too many open files|\[Errno 24\]",
     ),
     Failure(
