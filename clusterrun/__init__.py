@@ -12,7 +12,7 @@ import importlib
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the names of _PLACES; a test compares them
     # isort: off
-    from clusterrun.api import (
+    from clusterrun.api.runs import (
         Run as Run,
         RunLike as RunLike,
         cancel as cancel,
@@ -31,7 +31,8 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         wait as wait,
         why as why,
     )
-    from clusterrun.api_specs import (
+    from clusterrun.api.comparisons import diff as diff
+    from clusterrun.api.specs import (
         clean as clean,
         completion as completion,
         doctor as doctor,
@@ -68,6 +69,11 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         StrategyEstimate as StrategyEstimate,
         ValidSpec as ValidSpec,
     )
+    from clusterrun.code_record.recording import CodeRecord as CodeRecord
+    from clusterrun.reporting.difference import (
+        RunDifference as RunDifference,
+        SpecDifference as SpecDifference,
+    )
     from clusterrun.reporting.run_report import RunReport as RunReport
     from clusterrun.site_checks.examination import Examination as Examination
     from clusterrun.site_checks.finding import Finding as Finding
@@ -81,13 +87,14 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
 
 # The public names by module, for `__all__`, `__getattr__` and `__dir__`.
 _PLACES = {
-    "api": (
+    "api.runs": (
         "Run RunLike cancel checkpoints list log_lines logs notify rehearse "
         "report requeue resume status stop submit wait why"
     ),
-    "api_specs": (
+    "api.specs": (
         "clean completion doctor dry_run estimate explain init load_spec render schema validate"
     ),
+    "api.comparisons": "diff",
     "run_folder.attempts": "Attempt",
     "diagnosis.answer": "Why",
     "errors": "ClusterError ClusterrunError Problem SpecError",
@@ -99,6 +106,8 @@ _PLACES = {
     "run_status.forecast": "Outlook",
     "rehearsal.result": "Rehearsal",
     "results": ("CleanedItem Cleanup DryRun Estimate NewSpec StrategyEstimate ValidSpec"),
+    "code_record.recording": "CodeRecord",
+    "reporting.difference": "RunDifference SpecDifference",
     "reporting.run_report": "RunReport",
     "site_checks.examination": "Examination",
     "site_checks.finding": "Finding",

@@ -21,13 +21,13 @@ FLOORS = tuple(
     errors files quoting units version
     results slurm training_script
     job_spec run_folder
-    estimation local sweeps training
+    code_record estimation local sweeps training
     planning run_status
     reporting run_logs starter submission
     diagnosis rehearsal upkeep
-    api site_checks
+    site_checks
     json_output
-    api_specs cli
+    api cli
     __main__
     """.strip().splitlines()
 )

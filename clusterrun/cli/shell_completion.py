@@ -12,6 +12,7 @@ RUNS = (
     "why",
     "report",
     "logs",
+    "diff",
     "wait",
     "checkpoints",
     "stop",

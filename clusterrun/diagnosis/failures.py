@@ -73,6 +73,7 @@ FAILURES = (
             "version is insufficient|invalid device ordinal|no CUDA-capable device|unsupported "
             "display driver"
         ),
+        says=r"node check failed: torch \S+ (?:is built for CPUs|finds \d+ of)",
     ),
     Failure(
         "shared-memory",

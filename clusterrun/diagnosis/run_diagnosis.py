@@ -16,6 +16,7 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_status.current import run_status
 from clusterrun.run_status.file_status import RunStatus, is_local
 from clusterrun.run_status.named_run import find_run
+from clusterrun.run_status.single_run import ENDING
 from clusterrun.slurm.states import State
 
 _STATE_MEANINGS = {
@@ -43,7 +44,7 @@ def why(name: str, index: Index | None = None) -> Why:
     silent = bool(attempts) and attempts[-1] is not last
     if silent and status.state.final:
         last = None  # the newest one left no end record
-    runs = status.state is State.RUNNING and silent
+    runs = status.state is State.RUNNING and silent and status.reason != ENDING
     return Why(
         status.run_id,
         status.state.value,

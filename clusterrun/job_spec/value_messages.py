@@ -88,4 +88,4 @@ def _show_value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return repr(value[:80])
-    return getattr(value, "text", None) or name_kind(value)
+    return str(getattr(value, "text", ""))[:80] or name_kind(value)

@@ -65,6 +65,8 @@ class RunStatus:
     """The tasks of a job array, each a run of its own."""
     parameters: str = ""
     """The values of the spec's `parameters`, as `lr=3e-4 name=small`."""
+    code: str = ""
+    """The commit that it was submitted with, and what was not committed."""
     loss_not_finite_since: int | None = None
     """The step since which the logged losses are NaN or infinite; None if the last one is
     finite."""
@@ -123,7 +125,8 @@ def status_from_files(run: RunRef) -> RunStatus:
         job_ids=job_ids(run.paths),
         excluded_nodes=_list_excluded_nodes(run),
         tags=read_tags(run),
-        parameters=read_parameters(run),
+        parameters=_read_intent(run, "parameters"),
+        code=_read_intent(run, "code"),
         submitted_at=whole(read_record(run.paths.job).get("submitted")),
         ended_at=whole(end.get("ended")) if state.final else None,
         loss_not_finite_since=whole(progress.get("loss_not_finite_since")),
@@ -135,12 +138,8 @@ def read_tags(run: RunRef) -> tuple[str, ...]:
     return tuple(_read_intent(run, "comment").replace(",", " ").split())
 
 
-def read_parameters(run: RunRef) -> str:
-    """Return the run's parameters in one line; a task has those of its array."""
-    return _read_intent(run, "parameters")
-
-
 def _read_intent(run: RunRef, key: str) -> str:
+    """Return a value that was recorded at submit; a task has that of its array."""
     intents = [run.paths.intent, RunPaths(run.paths.folder.parent).intent]
     return next((record[key] for path in intents if (record := read_record(path)).get(key)), "")
 

@@ -16,6 +16,7 @@ end_attempt() {
     log_message "attempt $attempt was replaced by attempt $newer_attempt; exiting without changing the run"
     exit 1
   fi
+  [ "$cause" != crash ] || retry_if_signalled set_failed_code
   retry_if_signalled update_ledger "$attempt" "$cause"
   new_exclusions=
   retry_if_signalled blame_nodes "$cause"
@@ -61,6 +62,14 @@ retry_if_signalled() {
 
 # sets: cause
 set_cause() { cause=$(find_end_cause); }
+
+# When a task has failed, Slurm kills those of the other nodes, and srun's exit code is often theirs (137).
+# sets: step_exit
+set_failed_code() {
+  local code
+  code=$(find_first_failed_code)
+  step_exit=${code:-$step_exit}
+}
 
 # sets: next, reason
 set_next() {

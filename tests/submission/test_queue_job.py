@@ -96,7 +96,7 @@ def end_supervisor(run: RunRef) -> None:
         ("time: '1:00:00'", "3600", ""),
         ("gpus-per-node: 2", "", "2"),
         ("gres: 'gpu:a:1,gpu:b:2'", "", "3"),
-        ("gpus: 2, gres: 'gpu:1'", "", "2"),
+        ("gpus: 2", "", "2"),
         ("gpus-per-node: 5", "", "4"),
     ],
 )

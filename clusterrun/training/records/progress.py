@@ -128,6 +128,10 @@ class Progress:
         if first or (now - self._written >= _WRITE_INTERVAL_S and self._is_idle()):
             self._queue_note()
 
+    def lasting_nan(self) -> str | None:
+        """Return what is wrong if the loss has not been finite for several steps."""
+        return self._writer.health.lasting if self._writer else None
+
     def alive(self) -> None:
         """Note progress between two steps, such as one batch."""
         if (
