@@ -27,11 +27,11 @@ find_network_interface() {
 report_absent_nodes() {
   local task never names=()
   trap - TERM USR1
-  [ "${num_tasks:-$num_machines}" -gt 1 ] || return 0
+  [ "${num_tasks:-${num_machines:-$SLURM_JOB_NUM_NODES}}" -gt 1 ] || return 0
   exec {never}<> <(:)
   read -r -t 60 -u "$never"  # unlike `sleep`, leaves no child behind when this shell is killed
   mapfile -t names < <(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null)
-  for ((task = 0; task < ${num_tasks:-$num_machines}; task += ${tasks_per_node:-1})); do
+  for ((task = 0; task < ${num_tasks:-${num_machines:-$SLURM_JOB_NUM_NODES}}; task += ${tasks_per_node:-1})); do
     [ -e "$run_dir/events/attempt-$attempt.here-$task" ] ||
       log_message "${names[task / ${tasks_per_node:-1}]:-node $((task / ${tasks_per_node:-1}))}: no task started after 60 s"
   done
