@@ -198,7 +198,9 @@ def test_a_library_is_behind_one_module():
     }
 
 
-RECORDS = {"run_folder.paths", "run_folder.records", "run_folder.causes"}
+RECORDS = {"run_folder.paths", "run_folder.records", "run_folder.causes"} | {
+    "run_folder.metric_values"
+}
 FOR_TRAINERS = {"training.trainer", "training.hf_trainer.callbacks", "training.hf_trainer.session"}
 
 

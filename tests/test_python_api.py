@@ -29,6 +29,11 @@ PLACES = {module: names.split() for module, names in clusterrun._PLACES.items()}
 MEMBER = "a run of one member sets its values in the spec"
 OPTIONS_ONLY = {
     "*": {"json": "the result is a value"},
+    "list": {
+        "sort": "the order of a printed table",
+        "metric": "a column of a printed table",
+        "goal": "a column of a printed table",
+    },
     "clean": {"runs": "the default", "yes": "nothing is asked"},
     "init": {"yes": "nothing is asked"},
     "render": {"explain": "another result, so another function: explain", "member": MEMBER},
@@ -38,6 +43,8 @@ OPTIONS_ONLY = {
     "status": {
         "csv": "another form of the result",
         "sort": "the order of a printed table",
+        "metric": "a column of a printed table",
+        "goal": "a column of a printed table",
         "watch": "drawn on a screen; a program calls wait, or status in a loop",
     },
     "submit": {

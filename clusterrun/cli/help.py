@@ -5,7 +5,7 @@ from __future__ import annotations
 GROUPS = {
     "Prepare": ("doctor", "init", "schema", "validate", "estimate", "render"),
     "Submit": ("submit", "rehearse"),
-    "Inspect": ("status", "list", "why", "logs", "report", "diff", "wait", "checkpoints"),
+    "Inspect": ("status", "list", "best", "why", "logs", "report", "diff", "wait", "checkpoints"),
     "Control": ("stop", "requeue", "resume", "cancel"),
     "Maintain": ("clean", "notify", "completion"),
 }
@@ -78,11 +78,21 @@ EXAMPLES = {
     "status": (
         ("clusterrun status", "show all active runs, or the most recent one"),
         ("clusterrun status tiny-gpt2 --watch", "keep one run's status up to date"),
+        ("clusterrun status SWEEP --sort args.lr --csv", "the members of a sweep, as CSV"),
         ("clusterrun status tiny-gpt2 --json", "print JSON for programs"),
+    ),
+    "best": (
+        ("clusterrun best SWEEP", "by the sweep's metric, or by the last loss"),
+        ("clusterrun best SWEEP --metric accuracy --goal max --json", "by another metric"),
     ),
     "list": (
         ("clusterrun list", "list all your runs, active ones first"),
         ("clusterrun list --state failed --since 2d", "list the failures of the last two days"),
+        ("clusterrun list --tag sweep-7 --sort best", "the lowest loss first"),
+        (
+            "clusterrun list --metric accuracy --goal max --sort best",
+            "the highest accuracy first",
+        ),
         ("clusterrun list --json", "print JSON for programs"),
     ),
     "why": (

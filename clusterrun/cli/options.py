@@ -94,6 +94,18 @@ def _override_of_parameter(text: str) -> str:
     return f"parameters.{text}"
 
 
+def add_metric(parser: argparse.ArgumentParser) -> None:
+    """Add what runs are compared by."""
+    parser.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="compare by this metric (default: that of the sweep, or the loss)",
+    )
+    parser.add_argument(
+        "--goal", choices=("min", "max"), help="which values of the metric are better"
+    )
+
+
 def add_profile(parser: argparse.ArgumentParser) -> None:
     """Add the path of the site's defaults."""
     parser.add_argument(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 # Commands that take a run or a spec, so that completion need not load their modules.
 RUNS = (
     "status",
+    "best",
     "why",
     "report",
     "logs",

@@ -110,6 +110,12 @@ FAILURES = (
         ),
     ),
     Failure(
+        "run-folder",
+        "the run folder was renamed or removed, is read-only, or its disk is",
+        "check it with `ls -ld` and `df -h`, move it back or make it writable, and resume the run",
+        says=r"clusterrun: cannot (?:write to|create the run folder) /",
+    ),
+    Failure(
         "too-many-open-files",
         "a process has reached its limit of open files",
         "add `ulimit -n 65536` to `environment.setup`, or use fewer data loading workers",

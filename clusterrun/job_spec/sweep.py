@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from clusterrun.job_spec.values import Count
+
+
+def _check_name(text: str) -> str:
+    if not re.fullmatch(r"[^\s=]{1,100}", text):
+        raise ValueError(
+            f"{text[:80]!r} is not the name of a metric\n"
+            "use the name that the script logs, without spaces and `=`"
+        )
+    return text
+
+
+MetricName = Annotated[str, AfterValidator(_check_name)]
+
+
+class SweepMetric(BaseModel):
+    """What the members of a sweep are compared by."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
+    )
+
+    name: MetricName = "loss"
+    """The name under which the script logs it, as in `run.log(eval_loss=...)` or in Trainer's
+    logs."""
+    goal: Literal["min", "max"] = "min"
+    """Whether lower or higher values are better."""
 
 
 class Sweep(BaseModel):
@@ -32,3 +59,5 @@ class Sweep(BaseModel):
     high]} or {choice: [...]}."""
     max_running: Count | None = None
     """How many members may run at once; by default as many as Slurm starts."""
+    metric: SweepMetric | None = None
+    """What `status` sorts the members by, and what `best` selects by; by default the last loss."""

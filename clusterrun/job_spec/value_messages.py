@@ -42,6 +42,8 @@ def explain_value(fault: dict[str, Any]) -> tuple[str, str]:
     if kind == "value_error":
         what, _, hint = str(context["error"]).partition("\n")
         return what, hint
+    if kind == "extra_forbidden":
+        return "unknown key", ""
     got = f"got {_show_value(value)}"
     if kind == "literal_error":
         return _explain_choice(value, str(context["expected"]), got)

@@ -16,6 +16,7 @@ from clusterrun.reporting.goodput import AttemptTimeline
 from clusterrun.reporting.run_report import Hours
 from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
 from clusterrun.run_folder.attempts import Attempt
+from clusterrun.run_status.best_member import BestMember
 from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.forecast import Outlook
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
@@ -78,6 +79,14 @@ class MemberStatus(TypedDict):
     """The total number of optimizer steps."""
     loss: float | None
     """The last logged loss."""
+    metric: str
+    """The metric that the members are compared by."""
+    last: float | None
+    """Its last value."""
+    best: float | None
+    """Its best value."""
+    best_step: int | None
+    """The optimizer step of the best value."""
     folder: str
     """Its run folder."""
 
@@ -157,6 +166,7 @@ OUTPUTS = {
     "submit": OutputForm((SubmittedRun,), instead=DryRun),
     "rehearse": OutputForm((Rehearsal,)),
     "status": OutputForm((RunStatus, Outlook, AttemptList, ActiveRuns, SweepTable)),
+    "best": OutputForm((BestMember,)),
     "why": OutputForm((Why,)),
     "list": OutputForm((RunStatus,), "list"),
     "logs": OutputForm((LoggedLine,), "lines"),

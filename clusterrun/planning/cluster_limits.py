@@ -11,7 +11,7 @@ from clusterrun.job_spec import gpus, grammar
 from clusterrun.job_spec.model import Slurm
 from clusterrun.planning.preparation import Prepared
 from clusterrun.slurm.commands import installed
-from clusterrun.slurm.partitions import NodeGroup, Partition, list_partitions
+from clusterrun.slurm.partitions import NodeGroup, PartitionLimits, list_partitions
 
 _UNITS = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 
@@ -50,7 +50,9 @@ def refuse_impossible(prepared: Prepared) -> None:
         raise SpecError(problems)
 
 
-def _problems(prepared: Prepared, slurm: Slurm, partitions: list[Partition]) -> Iterator[Problem]:
+def _problems(
+    prepared: Prepared, slurm: Slurm, partitions: list[PartitionLimits]
+) -> Iterator[Problem]:
     known = {one.name: one for one in partitions}
     names = slurm.partition.split(",") if slurm.partition else [
         one.name for one in partitions if one.is_default
@@ -87,7 +89,7 @@ def propose_partition(name: str, known: list[str]) -> str:
     return f"did you mean {near[0]}? {listed}" if near else f"use another one: {listed}"
 
 
-def find_faults(slurm: Slurm, partition: Partition) -> list[Fault]:
+def find_faults(slurm: Slurm, partition: PartitionLimits) -> list[Fault]:
     """Return what a partition cannot fulfil.
 
     A QOS may override its limits of time and nodes (sacctmgr(1), flags PartitionTimeLimit and
@@ -99,7 +101,7 @@ def find_faults(slurm: Slurm, partition: Partition) -> list[Fault]:
     return faults if slurm.qos else [*_limit_faults(slurm, partition), *faults]
 
 
-def _limit_faults(slurm: Slurm, partition: Partition) -> Iterator[Fault]:
+def _limit_faults(slurm: Slurm, partition: PartitionLimits) -> Iterator[Fault]:
     key = "time_min" if slurm.time_min else "time"
     requested = units.seconds_of_slurm_time(slurm.time_min or slurm.time or "0")
     limit = partition.time_limit_s
@@ -117,7 +119,7 @@ def _limit_faults(slurm: Slurm, partition: Partition) -> Iterator[Fault]:
         yield Fault("nodes", what, f"use at most {most}")
 
 
-def _node_faults(slurm: Slurm, partition: Partition) -> Iterator[Fault]:
+def _node_faults(slurm: Slurm, partition: PartitionLimits) -> Iterator[Fault]:
     least, found = grammar.least_nodes(slurm.nodes), partition.nodes
     if least > found:
         what = f"{least} nodes requested, but partition {partition.name} has {found}"

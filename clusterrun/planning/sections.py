@@ -88,6 +88,8 @@ SECTIONS: dict[str, Callable[[LaunchPlan], bool]] = {
     "12-shell": _always,
     "15-signals": _always,
     "20-begin": _always,
+    "22-continuation": _always,
+    "24-claim": _always,
     "30-environment": _always,
     "31-modules": _modules,
     "32-conda": _conda,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 
 from clusterrun.run_folder.attempts import describe_end
 from clusterrun.run_folder.causes import Cause, meaning_of
 from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.job_ids import job_after, job_ids, read_job
+from clusterrun.run_folder.metric_values import MetricValues, parse_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import number, read_record, whole
 from clusterrun.slurm.states import State
@@ -70,11 +71,14 @@ class RunStatus:
     loss_not_finite_since: int | None = None
     """The step since which the logged losses are NaN or infinite; None if the last one is
     finite."""
+    metrics: dict[str, MetricValues] = field(default_factory=dict)
+    """The last and the best values by name: `loss`, and what the script logs."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
         values["state"] = self.state.value
+        values["metrics"] = {name: asdict(one) for name, one in self.metrics.items()}
         values["loss"] = (
             self.loss if self.loss is not None and isfinite(self.loss) else None
         )  # JSON has no NaN
@@ -88,7 +92,9 @@ class RunStatus:
         """
         lists = {key: tuple(values[key]) for key in ("job_ids", "excluded_nodes", "tags")}
         tasks = tuple(cls.from_dict(task) for task in values.get("tasks", ()))
-        return cls(**{**values, **lists, "state": State(values["state"]), "tasks": tasks})
+        metrics = {name: MetricValues(**one) for name, one in values.get("metrics", {}).items()}
+        others = {"state": State(values["state"]), "tasks": tasks, "metrics": metrics}
+        return cls(**{**values, **lists, **others})
 
 
 def unknown_status(run: RunRef, reason: str) -> RunStatus:
@@ -109,7 +115,7 @@ def status_from_files(run: RunRef) -> RunStatus:
         state = State[meaning_of(end.get("cause", "")).state]
         if state is State.FAILED and run.paths.cancelled.exists():
             state = State.CANCELLED  # killed before the script could record that it was cancelled
-    progress = read_record(run.paths.progress)
+    progress, intents = read_record(run.paths.progress), _read_intents(run)
     return RunStatus(
         run_id=run.run_id,
         state=state,
@@ -124,24 +130,24 @@ def status_from_files(run: RunRef) -> RunStatus:
         folder=str(run.paths.folder),
         job_ids=job_ids(run.paths),
         excluded_nodes=_list_excluded_nodes(run),
-        tags=read_tags(run),
-        parameters=_read_intent(run, "parameters"),
-        code=_read_intent(run, "code"),
+        tags=tuple(_first_value(intents, "comment").replace(",", " ").split()),
+        parameters=_first_value(intents, "parameters"),
+        code=_first_value(intents, "code"),
         submitted_at=whole(read_record(run.paths.job).get("submitted")),
         ended_at=whole(end.get("ended")) if state.final else None,
         loss_not_finite_since=whole(progress.get("loss_not_finite_since")),
+        metrics=parse_metrics(progress),
     )
 
 
-def read_tags(run: RunRef) -> tuple[str, ...]:
-    """Return the words of the run's `slurm.comment`; a task has those of its array."""
-    return tuple(_read_intent(run, "comment").replace(",", " ").split())
+def _read_intents(run: RunRef) -> list[dict[str, str]]:
+    """Return the record of the run's submission, and that of the array of a task."""
+    above = [RunPaths(run.paths.folder.parent)] if run.paths.folder.name.startswith("task-") else []
+    return [read_record(paths.intent) for paths in (run.paths, *above)]
 
 
-def _read_intent(run: RunRef, key: str) -> str:
-    """Return a value that was recorded at submit; a task has that of its array."""
-    intents = [run.paths.intent, RunPaths(run.paths.folder.parent).intent]
-    return next((record[key] for path in intents if (record := read_record(path)).get(key)), "")
+def _first_value(records: Sequence[Mapping[str, str]], key: str) -> str:
+    return next((record[key] for record in records if record.get(key)), "")
 
 
 def last_end(run: RunRef, last: str | None = None) -> Mapping[str, str]:
@@ -158,7 +164,7 @@ def awaits_attempt(run: RunRef, last: str | None = None) -> bool:
 
 def is_over(known: RunStatus, run: RunRef) -> bool:
     """Return whether the recorded end can no longer be corrected."""
-    end = last_end(run)
+    end = last_end(run, f"{known.attempt:04d}" if known.attempt else "")
     ended = whole(end.get("ended"))
     fresh = (
         end.get("cause") == Cause.CANCEL

@@ -28,7 +28,7 @@ class NodeGroup:
 
 
 @dataclass(frozen=True)
-class Partition:
+class PartitionLimits:
     """A partition with its limits and nodes."""
 
     name: str
@@ -44,7 +44,7 @@ class Partition:
         return sum(group.count for group in self.groups)
 
 
-def list_partitions(environment: Mapping[str, str]) -> list[Partition]:
+def list_partitions(environment: Mapping[str, str]) -> list[PartitionLimits]:
     """Return all partitions, hidden ones too; none if sinfo fails or does not respond."""
     argv = ["sinfo", "--noheader", "--all", "--exact", f"--format={_FORMAT}"]
     try:
@@ -54,7 +54,7 @@ def list_partitions(environment: Mapping[str, str]) -> list[Partition]:
         return []
 
 
-def _parse(text: str) -> list[Partition]:
+def _parse(text: str) -> list[PartitionLimits]:
     """Parse sinfo's lines, one for each group of equal nodes. Raises ValueError."""
     rows: dict[str, list[list[str]]] = {}
     for line in text.splitlines():
@@ -64,7 +64,7 @@ def _parse(text: str) -> list[Partition]:
     return [_parse_partition(name, lines) for name, lines in rows.items()]
 
 
-def _parse_partition(name: str, lines: list[list[str]]) -> Partition:
+def _parse_partition(name: str, lines: list[list[str]]) -> PartitionLimits:
     _, shown, state, limit, sizes, *_ = lines[0]
     most = sizes.rpartition("-")[2]
     groups = tuple(
@@ -77,7 +77,7 @@ def _parse_partition(name: str, lines: list[list[str]]) -> Partition:
         for *_, count, cpus, text, gres in lines
     )
     seconds = None if limit == "n/a" else units.seconds_of_slurm_time(limit)
-    return Partition(
+    return PartitionLimits(
         name,
         shown.endswith("*"),
         state == "up",

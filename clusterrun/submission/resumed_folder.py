@@ -19,15 +19,15 @@ from clusterrun.submission.saved_request import save_request
 def write_submission(
     what: Handover, prepared: Prepared, plan: LaunchPlan, script: str, left: Sequence[RunRef]
 ) -> None:
-    """Write the new script, clear requests that would stop an attempt, and write the intent."""
+    """Write the new script and the intent, then clear requests that would stop an attempt.
+
+    From the intent on, only the new job continues the run: an old one that starts now exits.
+    """
     run = what.run
     for path in (run.paths.spec, run.paths.script, run.paths.code, run.paths.code_patch):
         if path.exists() and not numbered_copy(path, what.number - 1).exists():
             os.link(path, numbered_copy(path, what.number - 1))
     write_whole(run.paths.script, script)
-    for one in (run, *left):
-        if one.paths.folder.is_dir():
-            _clear_past(one.paths)
     for task in left:
         if attempts := task.paths.attempts():
             write_record(
@@ -42,6 +42,9 @@ def write_submission(
         what.after,
         array=read_record(run.paths.intent).get("array", ""),
     )
+    for one in (run, *left):
+        if one.paths.folder.is_dir():
+            _clear_past(one.paths)
 
 
 def _clear_past(paths: RunPaths) -> None:

@@ -77,10 +77,17 @@ def save_request(
         "parameters": format_parameters(prepared.loaded.spec.parameters),
         "code": save_code(run.paths, prepared),
         "batch": prepared.batch.in_words(),
+        "metric": _format_metric(prepared),
         "array": array or prepared.loaded.spec.slurm.array or "",
         "request": json.dumps(request),
     }
     write_record(run.paths.intent, values)
+
+
+def _format_metric(prepared: Prepared) -> str:
+    """Return the goal and the name of a sweep's metric; empty without one."""
+    section = prepared.members.section.get("metric") if prepared.members else None
+    return f"{section.get('goal', 'min')} {section.get('name', 'loss')}" if section else ""
 
 
 def load_request(

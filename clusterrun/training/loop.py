@@ -145,10 +145,19 @@ class Loop(ABC):
             if self._evaluation is evaluation:
                 self._end_evaluation()
 
-    def log(self, *, loss: SupportsFloat) -> None:
-        """Report the loss of a batch; a tensor's value is read about once a second."""
-        detach = getattr(loss, "detach", None)
-        self._loss = detach() if detach else loss
+    def log(self, *, loss: SupportsFloat | None = None, **metrics: SupportsFloat) -> None:
+        """Report the loss of a batch, or metrics such as `eval_loss`, as the main process has them.
+
+        A loss tensor's value is read about once a second, every other value at once. `status` and
+        the table of a sweep have the last and the best value of each metric.
+        """
+        if loss is not None:
+            detach = getattr(loss, "detach", None)
+            self._loss = detach() if detach else loss
+        if metrics:
+            step = 0 if self._position is None else self.step
+            values = {name: float(value) for name, value in metrics.items()}
+            self._progress.note_metrics(step, values)
 
     @abstractmethod
     def resume(self) -> Position:

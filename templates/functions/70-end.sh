@@ -23,12 +23,20 @@ end_attempt() {
   retry_if_signalled set_next
   retry_if_signalled record_end "$cause" "$next" "$reason"
   log_message "attempt $attempt ended: $cause; next: $next${reason:+ ($reason)}"
+  [ "$next" != end ] || cancel_successors_of_this_attempt
   case $next:$cause in
     continue:* | by-slurm:*) continue_run "$cause" "$next" ;;
     end:finished) exit 0 ;;
     end:stop | end:cancel) exit_unfinished ;;
     *) exit_for_good $((step_exit ? step_exit : 1)) ;;
   esac
+}
+
+# At Slurm's TERM a successor may have been queued before the cause was known.
+cancel_successors_of_this_attempt() {
+  if [ -e "$run_dir/events/attempt-$attempt.successor" ] || [ -e "$run_dir/events/attempt-$attempt.smaller" ]; then
+    cancel_other_jobs "$attempt"
+  fi
 }
 
 # Without records nobody could decide on this attempt, or count it. A file server may be back in a moment.

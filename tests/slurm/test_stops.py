@@ -6,6 +6,7 @@ Budget: 2 minutes. SLURM_GENERATION=24.11 or 26.05 runs them on another Slurm.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -163,4 +164,6 @@ def test_a_wrong_clock_of_the_first_node_is_detected(desk: Desk) -> None:
         desk.cluster.run_on("n1", ["umount", "/usr/bin/date"])
     assert ends(run)[0] == "bad-node continue", story(run)
     (excluded,) = desk.status(run)["excluded_nodes"]
-    assert excluded.startswith("n1 (its clock differs from the other nodes' by 6"), excluded
+    assert re.match(r"n1 \(its clock differs from the other nodes' by (599|60\d) s", excluded), (
+        excluded
+    )

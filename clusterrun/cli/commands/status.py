@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from clusterrun.cli.options import add_metric
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.runs_table import format_runs, print_runs
 from clusterrun.cli.output.screen import print_table
@@ -20,7 +22,7 @@ from clusterrun.run_status.forecast import outlook
 
 TYPE_CHECKING = False  # importing `typing` adds 6 ms to each start
 if TYPE_CHECKING:
-    from clusterrun.cli.output.sweep_table import Row
+    from clusterrun.run_status.sweep_members import Row
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +41,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sort",
         metavar="KEY",
-        default="loss",
-        help="the order of a sweep's members: loss (default), number, state, step, or a path",
+        help="the order of a sweep's members: best, last, loss, number, state, step, another "
+        "metric, or a path (default: by the sweep's metric, or the last loss)",
     )
+    add_metric(parser)
     parser.add_argument("--csv", action="store_true", help="print the members of a sweep as CSV")
     add_json(parser, ", with --watch one line per change")
 
@@ -51,13 +54,13 @@ def run(options: argparse.Namespace) -> int:
     if options.watch:
         from clusterrun.cli.output.status_watch import watch  # noqa: PLC0415 - only with --watch
 
-        return watch(options.run, as_json=options.json, sort=options.sort)
+        return watch(options.run, as_json=options.json, rows_of=partial(_read_sweep, options))
     active = [] if options.run is not None else _find_active_runs()
     if len(active) > 1 and not options.json:
         print_runs(active)
         return 0
     run_status = active[0] if active else status("last" if options.run is None else options.run)
-    rows = _read_sweep(run_status, options.sort) if run_status.tasks else []
+    rows = _read_sweep(options, run_status) if run_status.tasks else []
     if options.csv:
         return _print_csv(run_status, rows)
     if options.json:
@@ -71,13 +74,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read_sweep(run_status: RunStatus, sort: str) -> list[Row]:
+def _read_sweep(options: argparse.Namespace, run_status: RunStatus) -> list[Row]:
     """Return the members of a sweep; none for another array."""
-    from clusterrun.cli.output.sweep_table import sweep_rows  # noqa: PLC0415 - only for a sweep
-    from clusterrun.run_folder.members import read_members  # noqa: PLC0415 - same reason
+    from clusterrun.run_status.sweep_members import read_sweep  # noqa: PLC0415 - only for a sweep
 
-    members = read_members(RunPaths(Path(run_status.folder)))
-    return sweep_rows(run_status, members, sort) if members else []
+    return read_sweep(run_status, options.sort, metric=options.metric, goal=options.goal)
 
 
 def _print_csv(run_status: RunStatus, rows: Sequence[Row]) -> int:

@@ -6,25 +6,29 @@ from collections.abc import Sequence
 
 from clusterrun.cli.output.screen import format_columns, print_table, style_of
 from clusterrun.run_status.file_status import RunStatus
+from clusterrun.run_status.metric_choice import Metric, format_value
 from clusterrun.slurm.states import State
 
-_HEADINGS = ("RUN", "STATE", "JOB", "ATTEMPT", "STEP", "REASON")
 
-
-def print_runs(statuses: Sequence[RunStatus]) -> None:
-    """Print runs as a table."""
+def print_runs(statuses: Sequence[RunStatus], metric: Metric | None = None) -> None:
+    """Print runs as a table, with the last and the best value of a metric, by default the loss."""
     print_table(
-        [_HEADINGS, *map(_run_row, statuses)],
+        _make_rows(statuses, metric or Metric()),
         {state.value: style_of(state.value) for state in State},
     )
 
 
 def format_runs(statuses: Sequence[RunStatus]) -> str:
     """Format runs as plain columns."""
-    return format_columns([_HEADINGS, *map(_run_row, statuses)])
+    return format_columns(_make_rows(statuses, Metric()))
 
 
-def _run_row(status: RunStatus) -> tuple[str, ...]:
+def _make_rows(statuses: Sequence[RunStatus], metric: Metric) -> list[tuple[str, ...]]:
+    heading = ("RUN", "STATE", "JOB", "ATTEMPT", "STEP", metric.name.upper(), "BEST", "REASON")
+    return [heading, *(_run_row(status, metric) for status in statuses)]
+
+
+def _run_row(status: RunStatus, metric: Metric) -> tuple[str, ...]:
     step = (
         ""
         if status.step is None
@@ -33,4 +37,14 @@ def _run_row(status: RunStatus) -> tuple[str, ...]:
         else str(status.step)
     )
     reason = "" if status.reason == "None" else status.reason
-    return status.run_id, status.state.value, status.job_id, str(status.attempt or ""), step, reason
+    best = metric.best(status)
+    return (
+        status.run_id,
+        status.state.value,
+        status.job_id,
+        str(status.attempt or ""),
+        step,
+        format_value(metric.last(status)),
+        format_value(best[0] if best else None),
+        reason,
+    )

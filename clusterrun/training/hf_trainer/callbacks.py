@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 from transformers.trainer_callback import TrainerState
 
+from clusterrun.training.hf_trainer.logged_metrics import select_metrics
 from clusterrun.training.hf_trainer.output_dir import log_line
 from clusterrun.training.hf_trainer.session import TrainerSession, mark_trained
 from clusterrun.training.hf_trainer.several_trainings import begin_training, end_training
@@ -175,10 +176,12 @@ class StopCallback(TrainerSession, TrainerCallback):
     ) -> None:
         """Record the mean loss that Trainer logs."""
         self._loss = read_loss(logs or {}, self._loss)
+        step = self._step_of_run(state.global_step)
+        if not state.is_hyper_param_search and not self.state.fenced():
+            self._progress.note_metrics(step, select_metrics(logs or {}))
         if self._active and not self.state.fenced():
             self._report(state, None)
             if "loss" in (logs or {}):
-                step = self._step_of_run(state.global_step)
                 self._losses.note(step, self._loss, since=self._logged)
                 self._logged = step
 

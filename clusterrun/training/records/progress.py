@@ -13,12 +13,14 @@ from pathlib import Path
 from queue import Queue
 from typing import SupportsFloat
 
+from clusterrun.run_folder.metric_values import LOSS, MetricLog
 from clusterrun.run_folder.records import number, read_record, whole
 from clusterrun.training.records.history import History, finite_or_none
 from clusterrun.training.records.loss_health import LossHealth
 from clusterrun.training.stopping.patience import Activity, Patience
 
 _WRITE_INTERVAL_S = 1.0
+_METRICS_AT_ONCE_S = 1.0  # metrics that are logged more rarely are written at once
 _LAST_WRITE_S = 1.0  # how long the end of the process waits for a write
 _AFTER_TRAINING = (Activity.END, Activity.OTHER)
 
@@ -50,11 +52,11 @@ class _Note:
     def text(self, loss: float | None, more: Mapping[str, object]) -> str:
         """Return the content of the progress file."""
         activity = f"time={int(time.time())}\ndoing={self.doing.value}\npatience={self.patience}\n"
+        others = "".join(f"{key}={value}\n" for key, value in more.items() if value is not None)
         if self.known is None:
-            return activity
+            return f"{activity}{others}"
         loss_text = "" if loss is None else f"{loss:.6g}"
         total = "" if self.known.total is None else self.known.total
-        others = "".join(f"{key}={value}\n" for key, value in more.items() if value is not None)
         numbers = f"step={self.known.step}\ntotal={total}\nloss={loss_text}\nrate={self.rate}\n"
         return f"{numbers}{activity}{others}"
 
@@ -98,7 +100,9 @@ class Progress:
         more: Callable[[int], Mapping[str, object]] = lambda _: {},
     ) -> None:
         self._path, self._fenced = path, fenced
-        self._writer = _NoteWriter(path, history, more) if path else None
+        self._metrics = MetricLog(path)
+        self._metrics_noted = 0.0
+        self._writer = _NoteWriter(path, history, more, self._metrics) if path else None
         self._known: _LastStep | None = None
         self._has_news = False  # since the last note for the thread
         self._samples, self._rate = 0, ""
@@ -131,6 +135,17 @@ class Progress:
     def lasting_nan(self) -> str | None:
         """Return what is wrong if the loss has not been finite for several steps."""
         return self._writer.health.lasting if self._writer else None
+
+    def note_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Note metrics such as the loss of an evaluation."""
+        if self._path is None:
+            return
+        for name, value in values.items():
+            self._metrics.add(name, step, value)
+        now, self._has_news = time.monotonic(), True
+        if now - self._metrics_noted >= _METRICS_AT_ONCE_S:
+            self._metrics_noted = now
+            self._write_unless_fenced()
 
     def alive(self) -> None:
         """Note progress between two steps, such as one batch."""
@@ -226,6 +241,7 @@ class _NoteWriter:
     path: Path
     history: History | None
     more: Callable[[int], Mapping[str, object]]
+    metrics: MetricLog
     health: LossHealth = field(default_factory=LossHealth)
 
     def write_note(self, note: _Note) -> None:
@@ -235,11 +251,13 @@ class _NoteWriter:
             more = self.more(note.known.step) if note.known else {}
             if note.known and note.first is not None:
                 more = {**more, **self.health.note(note.known.step, loss)}
+                if loss is not None:
+                    self.metrics.add(LOSS, note.known.step, loss)
             with suppress(OSError):
-                _replace_file(self.path, note.text(loss, more))
+                _replace_file(self.path, note.text(loss, {**more, **self.metrics.as_record()}))
             if self.history and note.first is not None:
                 self.history.write_times(note.times())
-                self.history.add(note.line(loss, more))
+                self.history.add(note.line(loss, more) | self.metrics.as_line())
 
 
 def _write_notes(writer: _NoteWriter, notes: Queue[_Note]) -> None:
