@@ -9,7 +9,7 @@ from clusterrun.job_spec import options
 from clusterrun.job_spec.keys import PROFILE_KEYS, SECTIONS, SPEC_KEYS, known_keys, spell_key
 from clusterrun.job_spec.yaml_text import KeyPath, dotted
 
-_MOST_LISTED = 20
+_MOST_LISTED = 24
 _ALMOST_EQUAL = 0.85
 
 # What people write in place of a key, from other tools and older habits.

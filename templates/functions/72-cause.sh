@@ -168,8 +168,8 @@ find_first_failed_code() {
     stop_request=$(read_value stop_request "$file")
     another_node_failed=$(read_value another_node_failed "$file")
     ended=$(read_value ended "$file")
-    [ "${code:-0}" -ne 0 ] && [ -z "$stop_request$another_node_failed" ] || continue
-    [ -n "$earliest" ] && [ "${ended:-0}" -ge "$earliest" ] || { earliest=${ended:-0} first=$code; }
+    if [ "${code:-0}" -eq 0 ] || [ -n "$stop_request$another_node_failed" ]; then continue; fi
+    if [ -z "$earliest" ] || [ "${ended:-0}" -lt "$earliest" ]; then earliest=${ended:-0} first=$code; fi
   done
   echo "$first"
 }

@@ -18,7 +18,7 @@ WORDS = {
     "ONE_LINE": "is not allowed; a value is one line of visible characters",
     "DELETE": "delete it; accelerate.config_file uses a whole config file unchanged",
     "ONE_TASK": "managed by clusterrun; the launcher starts one process per GPU",
-    "KEYS": "accelerate, args, checkpoint, command, environment, hang, launcher, module, name, node_check, notify, nproc_per_node, parameters, requeue, script, share, slurm, srun_options, sweep, tee",
+    "KEYS": "accelerate, args, checkpoint, command, environment, hang, launcher, module, name, node_check, notify, nproc_per_node, on_nan, parameters, requeue, script, share, slurm, srun_options, sweep, tee",
     "NOTHING": "nothing to run\n  hint: add script: train.py, or module: or command:",
     "NAME": "a name: letters, digits, '.', '_' and '-', at most 64",
     "TYPES": "NO, MULTI_CPU, MULTI_GPU, MULTI_NPU, MULTI_MLU, MULTI_XPU, MULTI_HPU, DEEPSPEED, FSDP, MEGATRON_LM",
