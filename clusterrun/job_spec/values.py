@@ -29,6 +29,7 @@ _SCRIPT_VARIABLES = frozenset(
     skip_node_check hang num_machines processes_per_node head_clock notices settings
     exit_code_override
     sweep_id member_name member_args member_variables gpus_without_gres
+    script_file
     """.split()
 )
 
