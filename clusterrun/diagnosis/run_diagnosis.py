@@ -11,7 +11,7 @@ from clusterrun.diagnosis.log_tail import read_tail
 from clusterrun.diagnosis.next_step import what_next
 from clusterrun.diagnosis.pending_run import why_waiting
 from clusterrun.diagnosis.progress_check import judge_progress
-from clusterrun.run_folder.attempts import Attempt, list_attempts
+from clusterrun.run_folder.attempts import Attempt, describe_script_edits, list_attempts
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_status.current import run_status
@@ -62,7 +62,7 @@ def why(name: str, index: Index | None = None) -> Why:
         if last
         else _diagnose_missing_end(run.paths, status, attempts),
         next=what_next(run.paths, status, last, local=is_local(run)),
-        warning=_warn_of_loss(status),
+        warning="; ".join(filter(None, (_warn_of_loss(status), describe_script_edits(attempts)))),
     )
 
 

@@ -29,7 +29,7 @@ _SCRIPT_VARIABLES = frozenset(
     skip_node_check hang num_machines processes_per_node head_clock notices settings
     exit_code_override
     sweep_id was_submitted member_name member_args member_variables gpus_without_gres launch_kind
-    tasks_per_node num_tasks srun_options
+    tasks_per_node num_tasks srun_options script_file
     """.split()
 )
 # Bash refuses or ignores other values of these, or fails with them (bash(1), Shell Variables).

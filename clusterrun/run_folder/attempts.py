@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clusterrun.run_folder.causes import Cause, meaning_of
@@ -47,16 +47,38 @@ class Attempt:
     """The exit code of its launch."""
     decision: str
     """What the job script decided: continue, by-slurm or end; empty while it runs."""
+    script_edited: bool = False
+    """Whether its training script has another text than in the attempt before it."""
 
 
 def list_attempts(paths: RunPaths) -> list[Attempt]:
     """List the attempts of a run, oldest first."""
     names = paths.attempts()
     attempts = [_read_attempt(paths, name, last=name == names[-1]) for name in names]
+    digests = [read_record(paths.script_digest(name)).get("sha256") for name in names]
     return [
-        replace(one, steps_lost=_count_steps_lost(one, attempts[index + 1 :]))
+        replace(
+            one,
+            steps_lost=_count_steps_lost(one, attempts[index + 1 :]),
+            script_edited=_is_edited(digests[: index + 1]),
+        )
         for index, one in enumerate(attempts)
     ]
+
+
+def _is_edited(digests: Sequence[str | None]) -> bool:
+    """Return whether the last known digest differs from the one before it."""
+    *earlier, last = digests
+    before = [one for one in earlier if one]
+    return bool(last and before) and last != before[-1]
+
+
+def describe_script_edits(attempts: Sequence[Attempt]) -> str:
+    """Return between which attempts the training script was edited; empty if it was not."""
+    edits = [f"{one.number - 1} and {one.number}" for one in attempts if one.script_edited]
+    if not edits:
+        return ""
+    return f"the training script was edited between attempts {', '.join(edits)}"
 
 
 def describe_end(end: Mapping[str, str]) -> str:

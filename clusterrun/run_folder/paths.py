@@ -142,6 +142,10 @@ class RunPaths:
         """Return the record of the checkpoint that an attempt loads."""
         return self.events / f"attempt-{attempt}.resume"
 
+    def script_digest(self, attempt: str) -> Path:
+        """Return the record of the training script's text that an attempt runs."""
+        return self.events / f"attempt-{attempt}.script"
+
     def trainer(self, attempt: str) -> Path:
         """Return the record that the training process writes when it exits."""
         return self.events / f"attempt-{attempt}.trainer"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, SupportsFloat, TypeVar
 
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.training.checkpointing.async_saving import AsyncSaver, Note, why_synchronous
+from clusterrun.training.checkpointing.mismatch import explain_mismatch
 from clusterrun.training.checkpointing.saves import Saves
 from clusterrun.training.checkpointing.saving import SaveFailed, Saver
 from clusterrun.training.checkpointing.shared_state import SharedState
@@ -242,7 +243,8 @@ class TrainingState:
 
     def _load(self, newest: StoredCheckpoint) -> Position:
         self._record_resume(newest, loaded=False)
-        self.sharing.load(newest, self._paths.folder / "staging", self._wait_for_ranks)
+        with explain_mismatch(newest.path):
+            self.sharing.load(newest, self._paths.folder / "staging", self._wait_for_ranks)
         return self.sharing.loaded(newest)
 
     def _wait_for_ranks(self) -> None:

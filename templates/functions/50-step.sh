@@ -30,6 +30,7 @@ run_on_nodes() {
   printf -v program '%s\n%s\nreset_shell\nPATH=%q\nrun_node_task' "$functions" "$arguments" "$PATH"
   bytes=$(printf '%s' "$program" | wc -c)
   [ "$bytes" -lt 131071 ] || fail "the node command has $bytes bytes; Linux allows at most 131071 in one argument"
+  record_script
   (umask 077 && : > "$run_dir/events/attempt-$attempt.hang")
   kill -KILL "$preparation_watcher" 2>/dev/null
   trap record_end_at_term TERM
@@ -51,6 +52,17 @@ run_on_nodes() {
   step_exit=$child_exit_code
   # shellcheck disable=SC2086
   kill -KILL "$absence_watcher" $hang_watcher 2>/dev/null  # they may have exited already
+}
+
+# Record which text of the training script this attempt runs, and report an edit: each attempt runs the present text.
+record_script() {
+  local digest previous
+  [ -f "${script_file:-}" ] && digest=$(sha256sum < "$script_file") || return 0
+  write_record "$run_dir/events/attempt-$attempt.script" file="$script_file" sha256="${digest%% *}"
+  previous=$(find_last_attempt "$attempt")
+  previous=$(read_value sha256 "$run_dir/events/attempt-$previous.script")
+  [ "${previous:-${digest%% *}}" = "${digest%% *}" ] ||
+    log_message "$script_file was edited since the previous attempt; this attempt runs the new text"
 }
 
 # slurm_signals_all_processes CONFIG: whether Slurm signals all processes of a step. linuxproc walks the whole tree, while

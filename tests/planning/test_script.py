@@ -216,7 +216,7 @@ def test_a_task_of_an_array_is_a_separate_run(folder):
     """Each task has its own id and folder below the array's; Slurm's log has array and task id."""
     assert settings_of(script_of(ARRAY)) == [
         "share='' processes_per_node='' checkpoint_path='' checkpoint='' stop_signal='' reads_stop_file='' skip_node_check='' gpus_without_gres='' shrink_to='' "
-        "shrink_after='' exclude='' secrets='' sweep_id='' was_submitted='' member_name='' launch_kind='' srun_options=() FUNCNEST=''  # a login profile may have set them",
+        "shrink_after='' exclude='' secrets='' sweep_id='' was_submitted='' member_name='' script_file='' launch_kind='' srun_options=() FUNCNEST=''  # a login profile may have set them",
         "work_dir=$SLURM_SUBMIT_DIR",
         "run_id=job-${CLUSTERRUN_FIRST_JOB:-$SLURM_ARRAY_JOB_ID}",
         "run_dir=$work_dir/runs/$run_id",

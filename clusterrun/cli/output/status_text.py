@@ -58,6 +58,8 @@ def attempt_row(attempt: Attempt, status: RunStatus) -> tuple[str, ...]:
         for step in (attempt.resumed_from_step, attempt.last_step)
     )
     steps = "" if start == end == "?" else f"{start} to {end}"
+    if attempt.script_edited:
+        ended += "; ran an edited script"
     lost = "" if attempt.steps_lost is None else str(attempt.steps_lost)
     began = (
         ""
