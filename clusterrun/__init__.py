@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         why as why,
     )
     from clusterrun.api_specs import (
-        best as best,
         clean as clean,
         completion as completion,
         doctor as doctor,
@@ -45,9 +44,14 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         schema as schema,
         validate as validate,
     )
+    from clusterrun.api_comparisons import (
+        best as best,
+        compare as compare,
+    )
     from clusterrun.run_folder.attempts import Attempt as Attempt
     from clusterrun.run_folder.metric_values import MetricValues as MetricValues
     from clusterrun.run_status.best_member import BestMember as BestMember
+    from clusterrun.reporting.comparison import ComparedRun as ComparedRun
     from clusterrun.diagnosis.answer import Why as Why
     from clusterrun.errors import (
         ClusterError as ClusterError,
@@ -89,12 +93,13 @@ _PLACES = {
         "report requeue resume status stop submit wait why"
     ),
     "api_specs": (
-        "best clean completion doctor dry_run estimate explain init load_spec render schema "
-        "validate"
+        "clean completion doctor dry_run estimate explain init load_spec render schema validate"
     ),
+    "api_comparisons": "best compare",
     "run_folder.attempts": "Attempt",
     "run_folder.metric_values": "MetricValues",
     "run_status.best_member": "BestMember",
+    "reporting.comparison": "ComparedRun",
     "diagnosis.answer": "Why",
     "errors": "ClusterError ClusterrunError Problem SpecError",
     "run_status.saved_checkpoints": "SavedCheckpoint",

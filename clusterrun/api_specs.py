@@ -1,4 +1,4 @@
-"""The commands about job specs, several runs, the site and the shell; `api` has those of a run."""
+"""The commands about job specs, the site, the shell and old runs; `api` has those about a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from clusterrun import units
-from clusterrun.api import RunLike, _find_name
 from clusterrun.errors import Problem, SpecError
 from clusterrun.estimation import answers
 from clusterrun.job_spec import Loaded
@@ -25,8 +24,6 @@ from clusterrun.planning.requests import JobLike, make_request
 from clusterrun.planning.script import render as render_plan
 from clusterrun.planning.validation import plan_and_render, valid_spec
 from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
-from clusterrun.run_status import best_member
-from clusterrun.run_status.best_member import BestMember
 from clusterrun.site_checks.examination import Examination
 from clusterrun.site_checks.examination import doctor as examine
 from clusterrun.site_checks.first_profile import first_profile
@@ -269,17 +266,6 @@ def clean(
     criteria = cleanup_plan.Criteria(age, states, keep, rehearsals, checkpoints)
     plan = cleanup_plan.plan_clean(criteria)
     return cleaning.as_cleanup(plan, [] if dry_run else cleaning.carry_out(plan))
-
-
-def best(
-    run: RunLike, *, metric: str | None = None, goal: Literal["min", "max"] | None = None
-) -> BestMember:
-    """Return the best member of a sweep by its metric, or by another one, and its checkpoint.
-
-    Without a metric, by the last loss. Raises SpecError for a run without members, ClusterError if
-    none of them has logged the metric.
-    """
-    return best_member.best(_find_name(run), metric=metric, goal=goal)
 
 
 def completion(shell: Literal["bash", "zsh", "fish"]) -> str:

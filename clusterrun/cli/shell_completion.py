@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 RUNS = (
     "status",
     "best",
+    "compare",
     "why",
     "report",
     "logs",

@@ -97,7 +97,10 @@ def report(name: str, index: Index | None = None) -> RunReport:
     run = find_run(name, index)
     status = run_status(run)
     if status.tasks:
-        hint = f"name one of its tasks, such as {status.tasks[0].run_id}"
+        hint = (
+            f"name one of its tasks, such as {status.tasks[0].run_id}; `clusterrun report "
+            f"{run.run_id} --html FILE` writes a page of all"
+        )
         raise SpecError(
             [Problem("", "", f"{run.run_id} is a job array; each task is a separate run", hint)]
         )
@@ -105,6 +108,11 @@ def report(name: str, index: Index | None = None) -> RunReport:
         return _build_report(run.paths, status)
     except PermissionError as error:
         raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
+
+
+def is_array(name: str, index: Index | None = None) -> bool:
+    """Return whether a name is that of a job array or a sweep, whose tasks are runs."""
+    return bool(read_record(find_run(name, index).paths.intent).get("array"))
 
 
 def _build_report(paths: RunPaths, status: RunStatus) -> RunReport:
