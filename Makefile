@@ -9,10 +9,11 @@ PIP := $(LOCKED) $(BIN)/python -m pip install -q --disable-pip-version-check
 # pip compiles on one CPU; some packages have files for other versions of Python
 COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck debootstrap
+SLURM_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2
+CLUSTER_PACKAGES := $(SLURM_PACKAGES) shellcheck debootstrap
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test extended check docs pictures lock cluster generations golden benchmarks clean
+.PHONY: help quickstart test extended check docs pictures lock cluster stops generations golden benchmarks clean
 
 help:             ## show this help
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
@@ -25,6 +26,7 @@ test: ready   ## style, wording, types, and all tests except those of `make exte
 
 extended: ready   ## the slowest tests, then those without a cluster on the lowest and newest versions
 	@tools/test --extended
+	@$(SUDO) $(BIN)/python -m tests.slurm.stop_matrix
 	@tools/ranges lowest
 	@tools/ranges newest
 
@@ -45,8 +47,11 @@ lock: $(VENV)/.test   ## update requirements/test.lock to the newest versions th
 	@tools/lock
 	@echo "updated $(LOCK); make test installs these versions"
 
-cluster: ready   ## start a four-node Slurm on this machine, with a shell
+cluster: $(VENV)/.train slurm-packages   ## start a four-node Slurm on this machine, with a shell
 	@$(SUDO) $(BIN)/python -m tests.slurm.play
+
+stops: ready   ## test the stops of a run on three generations of Slurm; writes docs/reference/slurm-stops.md
+	@$(SUDO) $(BIN)/python -m tests.slurm.stop_matrix $(CELLS)
 
 generations: ready   ## test how three generations of Slurm handle a run; writes docs/reference/slurm-generations.md
 	@$(SUDO) env CLUSTERRUN_GENERATIONS="$(or $(CELLS),all)" $(BIN)/python -m pytest -q tests/slurm/test_generations.py
@@ -87,14 +92,22 @@ $(VENV)/.test: $(VENV)/.train
 	@touch $@
 
 # Python's packages and Debian's are installed at the same time.
-.PHONY: ready cluster-packages
+.PHONY: ready slurm-packages cluster-packages
 ready: | $(VENV)/bin/python
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.test cluster-packages
 
+# install_missing PACKAGES: a recipe line
+define install_missing
+	@dpkg-query -W -f '$${Status}\n' $(1) 2>/dev/null | grep -c 'ok installed' | grep -qx $(words $(1)) || { \
+	  echo "installing Debian packages: $(1)"; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null; }
+endef
+
+slurm-packages:
+	$(call install_missing,$(SLURM_PACKAGES))
+
 cluster-packages:
-	@dpkg-query -W -f '$${Status}\n' $(CLUSTER_PACKAGES) 2>/dev/null | grep -c 'ok installed' | grep -qx $(words $(CLUSTER_PACKAGES)) || { \
-	  echo "installing Debian packages: $(CLUSTER_PACKAGES)"; \
-	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CLUSTER_PACKAGES) >/dev/null; }
+	$(call install_missing,$(CLUSTER_PACKAGES))
 	@for program in chromium zsh fish; do command -v $$program >/dev/null || { \
 	  echo "installing Debian package $$program for the tests of reports and completion"; \
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$program >/dev/null || \

@@ -229,7 +229,8 @@ def page(inputs: Inputs, options: argparse.Namespace) -> str:
         "# Goodput of large runs: a model", "",
         f"Made by `python benchmarks/simulate.py {given}` on {today}.",
         "**Computed, not measured.** Inputs, assumptions and limitations: [README](../README.md).",
-        "ETTR: the share of the wall clock time that becomes training that counts.", "",
+        ("ETTR, the effective training time ratio: the share of the wall clock time that becomes "
+        "training that counts."), "",
         (f"Assumptions for all: a preemption every {options.preempted:g} hours on average and a "
         f"time limit of {options.limit:g} hours, both announced; {options.start:g} minutes from "
         f"the processes' start to the first step; a bare `save_state` takes {options.save:g} s; a "

@@ -12,7 +12,7 @@ import importlib
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the names of _PLACES; a test compares them
     # isort: off
-    from clusterrun.api import (
+    from clusterrun.api.runs import (
         Run as Run,
         RunLike as RunLike,
         cancel as cancel,
@@ -31,7 +31,8 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         wait as wait,
         why as why,
     )
-    from clusterrun.api_specs import (
+    from clusterrun.api.comparisons import best as best, compare as compare, diff as diff
+    from clusterrun.api.specs import (
         clean as clean,
         completion as completion,
         doctor as doctor,
@@ -43,10 +44,6 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         render as render,
         schema as schema,
         validate as validate,
-    )
-    from clusterrun.api_comparisons import (
-        best as best,
-        compare as compare,
     )
     from clusterrun.run_folder.attempts import Attempt as Attempt
     from clusterrun.run_folder.metric_values import MetricValues as MetricValues
@@ -75,6 +72,11 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         StrategyEstimate as StrategyEstimate,
         ValidSpec as ValidSpec,
     )
+    from clusterrun.code_record.recording import CodeRecord as CodeRecord
+    from clusterrun.reporting.difference import (
+        RunDifference as RunDifference,
+        SpecDifference as SpecDifference,
+    )
     from clusterrun.reporting.run_report import RunReport as RunReport
     from clusterrun.site_checks.examination import Examination as Examination
     from clusterrun.site_checks.finding import Finding as Finding
@@ -88,14 +90,14 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
 
 # The public names by module, for `__all__`, `__getattr__` and `__dir__`.
 _PLACES = {
-    "api": (
+    "api.runs": (
         "Run RunLike cancel checkpoints list log_lines logs notify rehearse "
         "report requeue resume status stop submit wait why"
     ),
-    "api_specs": (
+    "api.specs": (
         "clean completion doctor dry_run estimate explain init load_spec render schema validate"
     ),
-    "api_comparisons": "best compare",
+    "api.comparisons": "best compare diff",
     "run_folder.attempts": "Attempt",
     "run_folder.metric_values": "MetricValues",
     "run_status.best_member": "BestMember",
@@ -110,6 +112,8 @@ _PLACES = {
     "run_status.forecast": "Outlook",
     "rehearsal.result": "Rehearsal",
     "results": ("CleanedItem Cleanup DryRun Estimate NewSpec StrategyEstimate ValidSpec"),
+    "code_record.recording": "CodeRecord",
+    "reporting.difference": "RunDifference SpecDifference",
     "reporting.run_report": "RunReport",
     "site_checks.examination": "Examination",
     "site_checks.finding": "Finding",

@@ -31,6 +31,7 @@ COMMANDS = {
     "compare": "compare runs, or the members of a sweep; --html writes a page with their curves",
     "logs": "print a run's output",
     "report": "show where a run's time went; --html writes a page with its curves",
+    "diff": "show what differs between two runs, or between a run and the code now",
     "wait": "wait until a run has ended",
     "cancel": "cancel a run at once, without a checkpoint",
     "stop": "checkpoint a run and stop it",
@@ -200,22 +201,11 @@ def _describe_os_error(error: OSError) -> tuple[str, str] | None:
 
 def _report_internal_error(error: Exception, words: Sequence[str]) -> int:
     """Write the traceback to a file, and print the path of the file."""
-    import platform  # noqa: PLC0415 - only for an internal error
-    import tempfile  # noqa: PLC0415 - same reason
-    import traceback  # noqa: PLC0415 - same reason
+    from clusterrun.cli.error_report import write_report  # noqa: PLC0415 - only for an error
 
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="clusterrun-", suffix=".log", delete=False
-    ) as file:
-        print(
-            f"clusterrun {__version__}, Python {platform.python_version()}, {platform.platform()}",
-            file=file,
-        )
-        print("clusterrun", *words, file=file)
-        traceback.print_exception(error, file=file)
+    path, described = write_report(error, words)
     print(
-        f"clusterrun: internal error: {type(error).__name__}: {error}\n"
-        f"  hint: please report it and attach {file.name}",
+        f"clusterrun: internal error: {described}\n  hint: please report it and attach {path}",
         file=sys.stderr,
     )
     return 3

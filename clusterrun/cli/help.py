@@ -13,6 +13,7 @@ GROUPS = {
         "why",
         "logs",
         "report",
+        "diff",
         "wait",
         "checkpoints",
     ),
@@ -78,6 +79,13 @@ EXAMPLES = {
         ("clusterrun rehearse job.yaml", "rehearse a preemption on the cluster"),
         ("clusterrun rehearse job.yaml --local --steps 5", "rehearse on this machine"),
     ),
+    "diff": (
+        (
+            "clusterrun diff tiny-gpt2",
+            "show what has changed in the code since the run was submitted",
+        ),
+        ("clusterrun diff tiny-gpt2 last", "compare the specs and the code of two runs"),
+    ),
     "status": (
         ("clusterrun status", "show all active runs, or the most recent one"),
         ("clusterrun status tiny-gpt2 --watch", "keep one run's status up to date"),
@@ -108,7 +116,7 @@ EXAMPLES = {
     ),
     "logs": (
         ("clusterrun logs", "print the output of the most recent run"),
-        ("clusterrun logs -f tiny-gpt2", "follow the output, across requeues"),
+        ("clusterrun logs -f tiny-gpt2", "follow the output, also after a requeue"),
         (
             "clusterrun logs tiny-gpt2 --rank 3 --attempt all --grep Error",
             "print one rank's matching lines of all attempts",

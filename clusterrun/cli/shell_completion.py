@@ -14,6 +14,7 @@ RUNS = (
     "why",
     "report",
     "logs",
+    "diff",
     "wait",
     "checkpoints",
     "stop",

@@ -96,7 +96,8 @@ class Next:
     summary: str
     """What happens next."""
     command: str
-    """The command that resumes the run; empty if it continues by itself or has finished."""
+    """The command that resumes the run, or ends one whose script may not handle the request; empty
+    if it continues by itself or has finished."""
     crashes: int | None
     """Crashes and hangs since the last new checkpoint."""
     crashes_left: int | None

@@ -73,6 +73,7 @@ FAILURES = (
             "version is insufficient|invalid device ordinal|no CUDA-capable device|unsupported "
             "display driver"
         ),
+        says=r"node check failed: torch \S+ (?:is built for CPUs|finds \d+ of)",
     ),
     Failure(
         "shared-memory",
@@ -107,6 +108,12 @@ FAILURES = (
             r"No space left on device|\[Errno 28\]|PytorchStreamWriter failed|iostream "
             r"error|unexpected pos \d+ vs"
         ),
+    ),
+    Failure(
+        "run-folder",
+        "the run folder was renamed or removed, is read-only, or its disk is",
+        "check it with `ls -ld` and `df -h`, move it back or make it writable, and resume the run",
+        says=r"clusterrun: cannot (?:write to|create the run folder) /",
     ),
     Failure(
         "too-many-open-files",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from clusterrun.diagnosis.answer import Next
+from clusterrun.diagnosis.resume_point import describe_resume
 from clusterrun.run_folder.attempts import Attempt
 from clusterrun.run_folder.causes import Cause
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
 from clusterrun.run_folder.settings import read_settings
 from clusterrun.run_status.file_status import RunStatus
+from clusterrun.run_status.single_run import ENDING
 from clusterrun.run_status.stop_handling import handles_stop
 from clusterrun.slurm.states import State
 
@@ -21,7 +23,7 @@ def what_next(paths: RunPaths, status: RunStatus, last: Attempt | None, *, local
     most = read_settings(paths).get("max_crashes")
     left = None if most is None else max(most - crashes, 0)
     resumed = last is not None and read_record(paths.intent).get("after") == f"{last.number:04d}"
-    words, command = _describe_next(status, last, crashes, local=local)
+    words, command = _describe_next(paths, status, last, crashes, local=local)
     if resumed and status.state is State.RUNNING:
         words = f"attempt {status.attempt + 1} starts"
     if most is not None and crashes and not status.state.final:
@@ -41,38 +43,68 @@ def _describe_wait(paths: RunPaths, status: RunStatus, last: Attempt | None) -> 
 
 
 def _describe_next(
-    status: RunStatus, last: Attempt | None, crashes: int, *, local: bool
+    paths: RunPaths, status: RunStatus, last: Attempt | None, crashes: int, *, local: bool
 ) -> tuple[str, str]:
-    if status.state is State.COMPLETED:
-        return "nothing: the run has finished", ""
     if status.state.final:
+        if status.state is State.COMPLETED:
+            return "nothing: the run has finished", ""
         return "nothing by itself", f"clusterrun resume {status.run_id}"
     if status.state is State.UNKNOWN:
-        return "unknown: the job does not depend on Slurm's answers here", ""
+        return "unknown until Slurm responds; the job itself is not affected", ""
     if status.state is State.PENDING:
-        return f"attempt {status.attempt + 1} starts {_describe_start(status, local=local)}", ""
-    if status.reason == "stop requested":
-        return _describe_stop(status)
-    return _describe_running(status, last, crashes), ""
+        return _describe_pending(paths, status, local=local), ""
+    has_ended = last is not None and last.number == status.attempt
+    if status.reason in ("stop requested", "requeue requested") and not has_ended:
+        return _describe_request(status, local=local)
+    return _describe_running(paths, status, last, crashes), ""
 
 
-def _describe_stop(status: RunStatus) -> tuple[str, str]:
-    if handles_stop(RunPaths(Path(status.folder))):
+def _describe_request(status: RunStatus, *, local: bool) -> tuple[str, str]:
+    """Describe a stop or a requeue that was requested, and that the attempt has not answered."""
+    request = status.reason.split()[0]
+    if not handles_stop(RunPaths(Path(status.folder))):
+        words = f"the script may not handle the {request}, and may train to its end"
+        return words, f"clusterrun cancel {status.run_id}"
+    if request == "stop":
         return "the run saves a checkpoint and exits", f"clusterrun resume {status.run_id}"
-    words = "the script may not handle the stop, and may train to its end"
-    return words, f"clusterrun cancel {status.run_id}"
+    queue = "" if local else f"waits in the queue as job {status.job_id}, "
+    then = f"{queue}and resumes from that checkpoint as attempt {status.attempt + 1}"
+    return f"the run saves a checkpoint, exits, {then}", ""
 
 
-def _describe_running(status: RunStatus, last: Attempt | None, crashes: int) -> str:
+def _describe_running(
+    paths: RunPaths, status: RunStatus, last: Attempt | None, crashes: int
+) -> str:
     if last is None or last.number != status.attempt:
+        if status.reason == ENDING:
+            return _describe_end_of_job(paths, status)
         return "training continues" if status.attempt else "the first attempt starts"
     # the job is active, and its attempt has ended
     if last.decision == "end":
         return "nothing: the run is ending"
     is_crash = last.cause in (Cause.CRASH, Cause.HANG)
     pause = f"after a pause of {pause_after(crashes)} s " if is_crash else ""
+    start = describe_resume(paths)
+    start = "continues" if start == "starts" else start.replace("resumes", "continues", 1)
     by_slurm = " when Slurm has requeued the job" if last.decision == "by-slurm" else ""
-    return f"{pause}the run continues as attempt {status.attempt + 1}{by_slurm}"
+    return f"{pause}the run {start} as attempt {status.attempt + 1}{by_slurm}"
+
+
+def _describe_end_of_job(paths: RunPaths, status: RunStatus) -> str:
+    then = f"attempt {status.attempt + 1} {describe_resume(paths)}"
+    return f"Slurm is ending job {status.job_id}; if it is requeued, {then}"
+
+
+def _describe_pending(paths: RunPaths, status: RunStatus, *, local: bool) -> str:
+    following = f"attempt {status.attempt + 1}"
+    if not status.attempt:
+        return f"{following} starts {_describe_start(status, local=local)}"
+    following += f" {describe_resume(paths)}"
+    if local:
+        return f"{following} on this machine by itself"
+    if not status.job_id:
+        return f"{following} after the run is submitted"
+    return f"the run waits in the queue as job {status.job_id}; {following} when the job starts"
 
 
 def _describe_start(status: RunStatus, *, local: bool) -> str:

@@ -8,6 +8,7 @@ from clusterrun.diagnosis.answer import Liveness
 from clusterrun.run_folder.attempts import Attempt
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
+from clusterrun.run_status.activities import ACTIVITIES
 
 
 def judge_progress(paths: RunPaths, attempt: Attempt, now: float | None = None) -> Liveness:
@@ -20,7 +21,8 @@ def judge_progress(paths: RunPaths, attempt: Attempt, now: float | None = None) 
     silent = max(int(now) - reported, 0)
     doing, patience = progress.get("doing", ""), whole(progress.get("patience"))
     step = f"at step {progress['step']}" if progress.get("step") else "before its first step"
-    activity = f" ({doing})" if doing else ""
+    words = ACTIVITIES.get(doing, "") if progress.get("step") or doing != "start" else ""
+    activity = f" ({words})" if words else ""
     words = f"{step}{activity}, last progress {silent} s ago"
     if not patience:
         return Liveness(None, f"{words}; it has reported no hang timeout", silent, doing, patience)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from clusterrun.diagnosis.answer import Stopped, Waiting, Why
@@ -16,6 +17,7 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_status.current import run_status
 from clusterrun.run_status.file_status import RunStatus, is_local
 from clusterrun.run_status.named_run import find_run
+from clusterrun.run_status.single_run import ENDING
 from clusterrun.slurm.states import State
 
 _STATE_MEANINGS = {
@@ -23,9 +25,13 @@ _STATE_MEANINGS = {
         "Slurm no longer knows the job, and the run left no end record: "
         "`sacct -j JOB` and logs/slurm-*.out may show why"
     ),
-    "UNKNOWN": "Slurm is not responding, so the state of the run is unknown; try again later",
     "OUT_OF_MEMORY": "Slurm killed it for using more memory than requested: increase `slurm.mem`",
 }
+
+# A site's own squeue may not know the options; Slurm's, argparse's and getopt's words.
+_REFUSED_OPTION = re.compile(
+    r"unrecogni[sz]ed|(?:invalid|unknown|illegal) option|no such option|usage:", re.IGNORECASE
+)
 
 
 def why(name: str, index: Index | None = None) -> Why:
@@ -43,7 +49,7 @@ def why(name: str, index: Index | None = None) -> Why:
     silent = bool(attempts) and attempts[-1] is not last
     if silent and status.state.final:
         last = None  # the newest one left no end record
-    runs = status.state is State.RUNNING and silent
+    runs = status.state is State.RUNNING and silent and status.reason != ENDING
     return Why(
         status.run_id,
         status.state.value,
@@ -71,7 +77,19 @@ def _warn_of_loss(status: RunStatus) -> str:
 
 def _describe_reason(status: RunStatus) -> str:
     reason = "" if status.reason == "None" else status.reason
+    if status.state is State.UNKNOWN:
+        return _describe_unknown(reason)
     return _STATE_MEANINGS.get(status.state.value, reason)
+
+
+def _describe_unknown(reason: str) -> str:
+    if _REFUSED_OPTION.search(reason):
+        return (
+            f"squeue refuses what clusterrun asks ({reason}): put Slurm's own squeue, such as "
+            "/usr/bin/squeue, first on PATH; `type -a squeue` lists all"
+        )
+    what = f" ({reason})" if reason else ""
+    return f"Slurm is not responding{what}, so the state of the run is unknown; try again later"
 
 
 def _diagnose_waiting(run: RunRef, status: RunStatus) -> Waiting | None:

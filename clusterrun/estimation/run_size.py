@@ -71,13 +71,14 @@ def read_run_size(loaded: Loaded, work_dir: Path, script: TrainingScript | None)
     deepspeed = _read_deepspeed_json(config, arguments, work_dir)
     nodes = grammar.most_nodes(spec.slurm.nodes)
     each = gpus.count_per_node(spec.slurm.options, nodes)
+    own = spec.nproc_per_node or 0
     seconds = units.seconds_of_slurm_time(spec.slurm.time) if spec.slurm.time is not None else None
     fsdp = config.get("fsdp_config")
     checkpointing = isinstance(fsdp, dict) and fsdp.get("fsdp_activation_checkpointing") is True
     return RunSize(
         nodes=nodes,
         gpus_per_node=each,
-        processes=each * nodes or spec.accelerate.num_processes or nodes,
+        processes=(own or each) * nodes or spec.accelerate.num_processes or nodes,
         hours=None if seconds is None else seconds / 3600,
         tasks=spec.slurm.array is not None,
         strategy=read_strategy(config, deepspeed),

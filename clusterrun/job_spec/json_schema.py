@@ -71,6 +71,7 @@ _FORMS: dict[str, dict[str, Any]] = {
         ]
     },
     "Wait": _match_patterns(units.DURATION, units.SLURM_TIME),
+    "SrunOptions": {"type": "object"},
     "Tee": {"type": ["string", "integer"]},
     "Address": _TEXT,
     "Pattern": _TEXT,
@@ -89,6 +90,9 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "JobSpec.args": {"type": ["object", "array"]},
     "JobSpec.node_check": {"anyOf": [{"type": "boolean"}, *_LINES["anyOf"]]},
     "Environment.setup": _LINES,
+    "Environment.setup_first": _LINES,
+    "Environment.setup_each_node": _LINES,
+    "Environment.module_use": _LINES,
     "Notification.on": {
         "type": "array",
         "minItems": 1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +19,11 @@ from clusterrun.job_spec.layers import Layers, parse_override
 from clusterrun.job_spec.model import JobSpec
 from clusterrun.job_spec.parameters import apply_parameters
 from clusterrun.job_spec.rules import check_together
+from clusterrun.job_spec.shell_layer import add_shell
 from clusterrun.job_spec.site_gpus import read_site_gpus, use_site_gpus
 from clusterrun.job_spec.value_messages import explain_value
 from clusterrun.job_spec.values import NAME, NAME_FORM, read_line
 from clusterrun.job_spec.yaml_text import Document, KeyPath, read_yaml
-
-# Matches setup lines that activate an environment, load a module, source a file, or change PATH.
-_MAY_SELECT_PYTHON = re.compile(
-    r"activate|conda|mamba|module|\bml\b|source|(?<![\w/.])\.\s|\bPATH\b|spack|eval|py(?:env|thon)"
-)
 
 
 class FormError(SpecError):
@@ -133,7 +128,7 @@ def _apply_layers_above(
     declared = layers.values.get("parameters")
     declared = {**declared} if isinstance(declared, dict) else {}
     _add_overrides(layers, overrides)
-    _add_shell(layers, shell)
+    add_shell(layers, shell)
     run_root = str(layers.values.pop("run_root", "runs"))
     memory = layers.values.pop("gpu_memory", {})
     site = read_site_gpus(layers)
@@ -225,23 +220,6 @@ def _add_member(layers: Layers, member: Sequence[Document]) -> None:
             layers.add(document, SPEC_KEYS, "a job spec")
         except SpecError as error:
             layers.problems.extend(error.problems)
-
-
-def _add_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
-    """Use the Python of the user's shell, if nothing else selects one."""
-    environment = layers.values.get("environment") or {}
-    if shell and isinstance(environment, dict) and not _selects_python(environment):
-        where: dict[KeyPath, str] = {(): "the shell"} | {
-            ("environment", key): "the shell" for key in shell
-        }
-        layers.add(Document({"environment": dict(shell)}, where), SPEC_KEYS, "a job spec")
-
-
-def _selects_python(environment: Mapping[str, Any]) -> bool:
-    """Return whether the spec seems to select the Python; `ulimit` in `setup` does not."""
-    return any(environment.get(key) for key in ("venv", "conda", "modules")) or bool(
-        _MAY_SELECT_PYTHON.search(str(environment.get("setup") or ""))
-    )
 
 
 def _validate(layers: Layers) -> JobSpec | None:

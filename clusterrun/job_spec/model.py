@@ -24,6 +24,7 @@ from clusterrun.job_spec.values import (
     Secret,
     ShellText,
     Signal,
+    SrunOptions,
     StopSignal,
     Tee,
     Time,
@@ -57,7 +58,7 @@ class Slurm(Model):
     account: Word | None = None
     qos: Word | None = None
     nodes: Nodes = "1"
-    """Number of nodes; each runs one `accelerate launch`. From a range such as 2-8, Slurm chooses a
+    """Number of nodes; each runs one launcher. From a range such as 2-8, Slurm chooses a
     number at each start."""
     array: Array | None = None
     """One run per index, in sbatch's syntax; the script reads its index from
@@ -143,12 +144,29 @@ class Environment(Model):
     No variable of the shell that you submit from is passed to the job.
     """
 
+    setup_first: Annotated[tuple[ShellText, ...], BeforeValidator(make_list)] = ()
+    """Shell lines, run as written on the first node before all else of this section; each must
+    succeed."""
+    module_purge: bool = False
+    module_use: Annotated[tuple[Word, ...], BeforeValidator(make_list)] = ()
+    """Folders of module files, for `module use`."""
     modules: tuple[Word, ...] = ()
     venv: Operand | None = None
     conda: Operand | None = None
+    """The name or folder of an environment of conda, mamba or micromamba."""
+    conda_base: Operand | None = None
+    """The folder in which conda is installed, or the path of micromamba; by default that of the
+    shell that you submit from, else the usual places on the node."""
+    uv: Operand | None = None
+    """The folder of a uv project: `submit` runs `uv sync --frozen` there, and the job uses its
+    `.venv`."""
     variables: dict[Variable, Value] = {}
     setup: Annotated[tuple[ShellText, ...], BeforeValidator(make_list)] = ()
-    """Shell lines, run as written on the first node; each must succeed."""
+    """Shell lines, run as written on the first node after all else of this section; each must
+    succeed. Exported variables reach all nodes, functions do not."""
+    setup_each_node: Annotated[tuple[ShellText, ...], BeforeValidator(make_list)] = ()
+    """Shell lines, run as written on each node in the shell that starts the launcher, with
+    `launcher: srun` in that of each task; each must succeed."""
     secrets: tuple[Secret, ...] = ()
     """Names of variables passed with sbatch's --export; their values are never written to a
     file."""
@@ -228,11 +246,21 @@ class JobSpec(Model):
 
     name: Name
     script: Operand | None = None
-    """A training script, launched by `accelerate launch`."""
+    """A training script, started by the launcher."""
     module: Operand | None = None
-    """A Python module, launched by `accelerate launch --module`."""
+    """A Python module, started by the launcher as with `python -m`."""
     command: ShellText | None = None
-    """A shell line, run on each node as written, without accelerate."""
+    """A shell line, run on each node as written, without a launcher."""
+    launcher: Literal["accelerate", "torchrun", "srun"] | None = None
+    """What starts the processes of a script or module: `accelerate launch` (the default) or
+    `torchrun`, once on each node, or srun itself, with one task per process, see
+    [launchers](../guides/launchers.md)."""
+    nproc_per_node: Count | None = None
+    """Number of processes of each node, for the launchers torchrun and srun; by default one per
+    GPU, and one without GPUs."""
+    tee: Tee | None = None
+    """As `accelerate.tee`, for the launchers torchrun and srun: with 3, each line that a rank
+    prints starts with its rank, `[rank1]:`."""
     parameters: dict[Word, Annotated[Any, AfterValidator(read_argument)]] = {}
     """Names for values, used as {name} in other values of the spec, with defaults; null: each
     submission must set it. See [parameters](#parameters)."""
@@ -240,6 +268,8 @@ class JobSpec(Model):
     """true: a bare flag; false and null: omitted; a list: repeated values. Or a list of words,
     passed on as written."""
     slurm: Slurm = Field(default_factory=Slurm)
+    srun_options: SrunOptions = {}
+    """Options of the srun that starts the tasks, such as {mpi: pmix, cpu-bind: cores}."""
     accelerate: Accelerate = Field(default_factory=Accelerate)
     environment: Environment = Field(default_factory=Environment)
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
@@ -252,12 +282,15 @@ class JobSpec(Model):
     hang: Hang = durations.HANG_AUTO
     """How long a run may take without a step before it counts as hung and is terminated: auto, a
     time (30min), or false: never."""
+    on_nan: Literal["warn", "stop"] = "warn"
+    """What a script with `clusterrun.training` does if the loss is NaN or infinite for ten steps:
+    only warn, or end the run for good. `resume` then continues from the last checkpoint before."""
     notify: tuple[Notification, ...] = ()
     """Who is notified when the run's attempts end, see [notify](#notify)."""
     share: Literal["group"] | None = None
     """The run folder's group may read its logs and stop the run; nothing else is shared."""
 
     @property
-    def launcher(self) -> bool:
-        """Whether accelerate starts the processes: not for a `command`."""
-        return self.command is None
+    def launch_kind(self) -> Literal["accelerate", "torchrun", "srun", "command"]:
+        """What starts the processes on the nodes."""
+        return (self.launcher or "accelerate") if self.command is None else "command"

@@ -42,7 +42,7 @@ OWNED = {
 # Slurm starts one task per node: the node shell, which receives the signals and starts the
 # processes.
 TASKS = frozenset("ntasks ntasks-per-node ntasks-per-core ntasks-per-gpu ntasks-per-socket".split())
-BY_LAUNCHER = "managed by clusterrun; accelerate starts one process per GPU"
+BY_LAUNCHER = "managed by clusterrun; the launcher starts one process per GPU"
 BY_COMMAND = "managed by clusterrun; the command runs once on each node"
 
 _ONE_CLUSTER = "not allowed; a run uses the cluster that Slurm's commands reach"
@@ -107,12 +107,12 @@ SHORT = {
 def reason_refused(option: str, *, launcher: bool) -> tuple[str, str]:
     """Return why a spec may not set an option, and what to do instead; both empty if it may.
 
-    `launcher`: the run uses `script` or `module`, so that accelerate starts the processes.
+    `launcher`: the run uses `script` or `module`, so that a launcher starts the processes.
     """
     if option in TASKS:
         hint = "start the processes in the command, and request cpus-per-task or gpus-per-node"
         return (
-            (BY_LAUNCHER, "request gpus-per-node or cpus-per-task")
+            (BY_LAUNCHER, "request gpus-per-node or cpus-per-task, or use launcher: srun")
             if launcher
             else (BY_COMMAND, hint)
         )

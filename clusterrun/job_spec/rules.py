@@ -8,13 +8,17 @@ from typing import Any
 from clusterrun.job_spec.accelerate_rules import BESIDE_CONFIG_FILE, STRATEGIES, check_accelerate
 from clusterrun.job_spec.checkpoint import RUN_DIR
 from clusterrun.job_spec.gpu_rules import check_gpus
+from clusterrun.job_spec.launcher_rules import WITH_ANY_LAUNCHER, check_launcher
 from clusterrun.job_spec.layers import Layers
 from clusterrun.job_spec.parameters import unquoted_parameter
 from clusterrun.job_spec.placeholders import check_placeholders, unquoted_placeholder
 from clusterrun.job_spec.slurm_rules import MEMORIES, check_slurm
+from clusterrun.job_spec.srun_options import check_srun_options
 from clusterrun.job_spec.values import read_argument, read_line
 
 _WHAT_RUNS = ("script", "module", "command")
+PYTHONS = ("venv", "conda", "uv")
+"""Keys of `environment` that select a Python."""
 _FLAG = re.compile(r"-{0,2}[A-Za-z0-9_][A-Za-z0-9_.:/+-]*")
 
 
@@ -24,7 +28,9 @@ def check_together(layers: Layers) -> None:
     _drop_defaults(layers, values)
     _check_what_runs(layers, values)
     check_slurm(layers, values)
+    check_launcher(layers, values)
     check_accelerate(layers, values)
+    check_srun_options(layers, values)
     check_gpus(layers, values.get("slurm") or {})
     _check_environment(layers, values.get("environment") or {})
     _check_checkpoints(layers, values)
@@ -39,6 +45,8 @@ def _drop_defaults(layers: Layers, values: dict[str, Any]) -> None:
     if values.get("command") is not None:
         layers.drop_defaults("accelerate", [*accelerate])
         layers.drop_defaults("checkpoint", ["resume"])
+    elif values.get("launcher") in ("torchrun", "srun"):
+        layers.drop_defaults("accelerate", {*accelerate} - WITH_ANY_LAUNCHER)
     elif ("accelerate", "config_file") not in layers.defaults and accelerate.get(
         "config_file"
     ) is not None:
@@ -50,11 +58,14 @@ def _drop_defaults(layers: Layers, values: dict[str, Any]) -> None:
     for section, keys in (
         ("accelerate", STRATEGIES),
         ("slurm", MEMORIES),
-        ("environment", ("venv", "conda")),
+        ("environment", PYTHONS),
     ):
         present = [key for key in keys if (values.get(section) or {}).get(key) is not None]
         if {(section, key) for key in present} - layers.defaults:
             layers.drop_defaults(section, present)
+    environment = values.get("environment") or {}
+    if isinstance(environment, dict) and environment.get("conda") is None:
+        layers.drop_defaults("environment", ["conda_base"])
 
 
 def _check_what_runs(layers: Layers, values: dict[str, Any]) -> None:
@@ -74,10 +85,13 @@ def _check_what_runs(layers: Layers, values: dict[str, Any]) -> None:
 
 
 def _check_environment(layers: Layers, environment: dict[str, Any]) -> None:
-    if environment.get("venv") is not None and environment.get("conda") is not None:
-        layers.add_problem(
-            ("environment", "conda"), "cannot be combined with venv", "use one of venv and conda"
-        )
+    first, *others = [key for key in PYTHONS if environment.get(key) is not None] or [""]
+    for key in others:
+        what, hint = f"cannot be combined with {first}", f"use one of {first} and {key}"
+        layers.add_problem(("environment", key), what, hint)
+    if environment.get("conda_base") is not None and first not in ("", "conda"):
+        what = f"cannot be combined with {first}"
+        layers.add_problem(("environment", "conda_base"), what, "delete one of the two")
     variables = environment.get("variables")
     secrets = environment.get("secrets")
     if isinstance(variables, dict) and isinstance(secrets, list):

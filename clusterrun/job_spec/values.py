@@ -28,7 +28,15 @@ _SCRIPT_VARIABLES = frozenset(
     requeue_by shrink_to shrink_after exclude secrets new_exclusions head_node_connected
     skip_node_check hang num_machines processes_per_node head_clock notices settings
     exit_code_override
-    sweep_id member_name member_args member_variables gpus_without_gres
+    sweep_id was_submitted member_name member_args member_variables gpus_without_gres launch_kind
+    tasks_per_node num_tasks srun_options
+    """.split()
+)
+# Bash refuses or ignores other values of these, or fails with them (bash(1), Shell Variables).
+_BASH_VARIABLES = frozenset(
+    """
+    UID EUID PPID GROUPS SHELLOPTS BASHOPTS BASH_VERSINFO DIRSTACK FUNCNAME FUNCNEST LINENO
+    BASH_XTRACEFD
     """.split()
 )
 
@@ -82,6 +90,8 @@ def _refuse_export_keyword(name: str) -> str:
 def _refuse_script_variable(name: str) -> str:
     if name in _SCRIPT_VARIABLES:
         raise ValueError(f"{name} is reserved for the job script\nuse another name")
+    if name in _BASH_VARIABLES:
+        raise ValueError(f"{name} is one of bash's own variables\ndelete it")
     return name
 
 
@@ -219,3 +229,4 @@ StopSignal: TypeAlias = Annotated[
 ]
 Flag: TypeAlias = Annotated[Any, AfterValidator(_read_flag)]
 """The value of an sbatch option; true for one that takes none."""
+SrunOptions: TypeAlias = dict[Word, Flag]

@@ -11,6 +11,7 @@ from clusterrun.diagnosis.answer import Why
 from clusterrun.errors import Problem
 from clusterrun.planning.explanation import Origin
 from clusterrun.rehearsal.result import Rehearsal
+from clusterrun.reporting.difference import RunDifference
 from clusterrun.reporting.goodput import AttemptTimeline
 from clusterrun.reporting.run_report import Hours
 from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
@@ -198,6 +199,7 @@ OUTPUTS = {
     "list": OutputForm((RunStatus,), "list"),
     "logs": OutputForm((LoggedLine,), "lines"),
     "report": OutputForm((ReportOutput,)),
+    "diff": OutputForm((RunDifference,)),
     "wait": OutputForm((RunStatus,)),
     "cancel": OutputForm((RunStatus,)),
     "stop": OutputForm((RunStatus,)),

@@ -1,4 +1,4 @@
-"""The `accelerate launch` command of a run: the only owner of accelerate's flags and variables.
+"""The command that starts a run: the only owner of accelerate's flags and variables.
 
 Facts from accelerate 1.15 (commands/launch.py, utils/launch.py) that it depends on:
 - `--multi_gpu` as a flag refuses one process; in the config file it does not.
@@ -24,6 +24,7 @@ from clusterrun.job_spec.checkpoint import CHECKPOINT
 from clusterrun.job_spec.model import Accelerate, JobSpec, Slurm
 from clusterrun.job_spec.placeholders import fill
 from clusterrun.job_spec.values import Argument
+from clusterrun.planning import other_launchers
 from clusterrun.planning.accelerate_config import (
     CONFIG_NAME,
     Words,
@@ -37,7 +38,8 @@ from clusterrun.quoting import Shell, quote_around
 
 DEEPSPEED_NAME = "deepspeed.json"
 
-_USE_CPU = "ACCELERATE_USE_CPU"
+USE_CPU = "ACCELERATE_USE_CPU"
+_RANK_PREFIX = {"TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE": "[rank${rank}]: "}
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def make_launch(spec: JobSpec, configs: Configs, *, gpus_requested: bool) -> Lau
     if spec.command is not None:
         tasks = None if gpus_requested else grammar.most_nodes(spec.slurm.nodes)
         return Launch(((Shell(spec.command),),), None, {}, tasks)
+    if spec.launch_kind != "accelerate":
+        return _make_other_launch(spec, gpus_requested=gpus_requested)
     user_config = read_config(configs.accelerate)
     use_cpu = _decide_use_cpu(spec.accelerate, user_config, gpus_requested=gpus_requested)
     config = configs.accelerate
@@ -98,9 +102,27 @@ def make_launch(spec: JobSpec, configs: Configs, *, gpus_requested: bool) -> Lau
     lines = (("accelerate", "launch"), *flags, *script_lines(spec))
     variables = _make_variables(spec.accelerate, user_config, use_cpu=use_cpu)
     by_default = use_cpu and spec.accelerate.use_cpu is None and "use_cpu" not in user_config
-    by_default = by_default and _USE_CPU not in spec.environment.variables
+    by_default = by_default and USE_CPU not in spec.environment.variables
     return Launch(
         lines, config, variables, processes, _resume_words(spec), configs.deepspeed, by_default
+    )
+
+
+def _make_other_launch(spec: JobSpec, *, gpus_requested: bool) -> Launch:
+    """Return the command of torchrun, or of one task of srun."""
+    use_cpu = _decide_use_cpu(spec.accelerate, {}, gpus_requested=gpus_requested)
+    variables = _make_variables(spec.accelerate, {}, use_cpu=use_cpu)
+    if spec.launch_kind == "torchrun" and other_launchers.writes_ranks(spec):
+        variables |= _RANK_PREFIX
+    return Launch(
+        (*other_launchers.launcher_lines(spec), *script_lines(spec)),
+        None,
+        variables,
+        other_launchers.count_processes(spec, gpus_requested=gpus_requested),
+        _resume_words(spec),
+        cpu_by_default=use_cpu
+        and spec.accelerate.use_cpu is None
+        and USE_CPU not in spec.environment.variables,
     )
 
 
@@ -155,8 +177,9 @@ def script_lines(spec: JobSpec) -> list[Words]:
 
 
 def _script_lines(spec: JobSpec) -> list[Words]:
+    module = "-m" if spec.launch_kind == "srun" else "--module"
     what: list[Words] = (
-        [("--module", spec.module)] if spec.module is not None else [(str(spec.script),)]
+        [(module, spec.module)] if spec.module is not None else [(str(spec.script),)]
     )
     if not isinstance(spec.args, dict):
         return [*what, tuple(spec.args)] if spec.args else what
@@ -196,13 +219,13 @@ def _resume_words(spec: JobSpec) -> Words:
 def _make_variables(
     accelerate: Accelerate, user_config: Mapping[str, Any], *, use_cpu: bool
 ) -> dict[str, str]:
-    variables = {_USE_CPU: "true"} if use_cpu else {}
+    variables = {USE_CPU: "true"} if use_cpu else {}
     if accelerate.gradient_accumulation_steps is not None:
         variables["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = str(
             accelerate.gradient_accumulation_steps
         )
     if accelerate.tee not in (None, "0"):
-        variables["TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE"] = "[rank${rank}]: "
+        variables |= _RANK_PREFIX
     section = accelerate.deepspeed_config or user_config.get("deepspeed_config") or {}
     for what in ("optimizer", "param"):
         path = section.get(f"offload_{what}_nvme_path")

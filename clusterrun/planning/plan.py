@@ -148,7 +148,7 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
         name=spec.name,
         source=source,
         version=prepared.version,
-        directives=tuple(_make_directives(spec, chdir, identity)),
+        directives=tuple(_make_directives(spec, launch, chdir, identity)),
         identity=identity,
         run_root=loaded.run_root,
         chdir=chdir,
@@ -190,15 +190,15 @@ def _refuse_length(launch: Launch, source: str, members: Sequence[MemberWords]) 
 
 
 def _make_directives(
-    spec: JobSpec, chdir: str | None, identity: Identity | None
+    spec: JobSpec, launch: Launch, chdir: str | None, identity: Identity | None
 ) -> list[Directive]:
     directives = [Directive("job-name", spec.name), *_user_directives(spec.slurm)]
-    if spec.launcher:
+    if spec.command is None:
         if grammar.least_nodes(spec.slurm.nodes) == grammar.most_nodes(spec.slurm.nodes):
             # with a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and
             # allocates
             # no more than those
-            directives.append(Directive("ntasks-per-node", "1"))
+            directives.append(Directive("ntasks-per-node", _count_tasks(spec, launch)))
         directives.extend(_gpu_directives(spec.slurm))
     if chdir is not None:
         directives.append(Directive("chdir", chdir))
@@ -214,6 +214,12 @@ def _make_directives(
     directives.append(Directive("signal", f"USR1@{_signal_lead(spec.slurm)}"))
     directives.append(Directive("export", ",".join(spec.environment.secrets) or "NIL"))
     return directives
+
+
+def _count_tasks(spec: JobSpec, launch: Launch) -> str:
+    """Return the tasks of each node: the launcher, or with srun each of its processes."""
+    ranks = launch.processes if spec.launch_kind == "srun" else None
+    return str(ranks // grammar.most_nodes(spec.slurm.nodes) if ranks else 1)
 
 
 def _gpu_directives(slurm: Slurm) -> list[Directive]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from clusterrun.job_spec.load import FormError, SweepFound, reading_order
 from clusterrun.job_spec.parameters import note_near_misses
 from clusterrun.job_spec.profile import find_profile
 from clusterrun.job_spec.yaml_text import Document, KeyPath, dotted
+from clusterrun.planning.active_python import check_uv_project, shell_layer
 from clusterrun.planning.bash_syntax import syntax_faults
 from clusterrun.planning.launch import Launch
 from clusterrun.planning.members import Members
@@ -98,7 +98,7 @@ def prepare(request: Request) -> Prepared:
 def _prepare_run(request: Request, member: Sequence[Document] | None = None) -> Prepared:
     _check_template_folders(request)
     profile = find_profile(request.profile, request.environment)
-    shell = active_python(request.environment) if request.own_python else {}
+    shell = shell_layer(request.environment) if request.own_python else {}
     try:
         loaded = load_spec(
             request.source,
@@ -116,7 +116,7 @@ def _prepare_run(request: Request, member: Sequence[Document] | None = None) -> 
     checked = check(loaded, work_dir, script)
     templates = find_template_folders(request.source, request.templates)
     problems = [*_check_files(loaded, work_dir, text), *checked.problems, *templates.problems]
-    problems += [*check_script_arguments(loaded, script), *check_path(loaded)]
+    problems += [*check_script_arguments(loaded, work_dir, script), *check_path(loaded)]
     problems.sort(key=reading_order)
     return Prepared(
         request=request,
@@ -154,8 +154,8 @@ def _check_template_folders(request: Request) -> None:
 
 
 def _environment_notes(loaded: Loaded, shell: Mapping[str, str]) -> Iterator[str]:
-    if shell and loaded.line_of("environment", *shell) == "the shell":
-        python = next(iter(shell.values()))
+    key, python = next(iter(shell.items()), ("", ""))
+    if key in ("venv", "conda") and loaded.line_of("environment", key) == "the shell":
         yield f"environment: not set in the spec; using the active Python, {python}"
 
 
@@ -213,17 +213,6 @@ def _add_independent_problems(error: FormError, cwd: Path) -> list[Problem]:
     return sorted({*faults, *_check_files(rest, work_dir, text), *strategy}, key=reading_order)
 
 
-def active_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the shell's virtual environment as keys of a spec; empty without one."""
-    if environment.get("VIRTUAL_ENV"):
-        return {"venv": environment["VIRTUAL_ENV"]}
-    if environment.get("CONDA_PREFIX"):
-        return {"conda": environment["CONDA_PREFIX"]}
-    if sys.prefix != sys.base_prefix and (Path(sys.prefix) / "bin" / "accelerate").exists():
-        return {"venv": sys.prefix}
-    return {}
-
-
 def _check_files(loaded: Loaded, work_dir: Path, script: str | None) -> list[Problem]:
     spec, problems = loaded.spec, []
     if not is_folder(work_dir):
@@ -235,6 +224,7 @@ def _check_files(loaded: Loaded, work_dir: Path, script: str | None) -> list[Pro
         problems.append(
             _missing_path(loaded, ("environment", "venv"), "virtual environment", work_dir / venv)
         )
+    problems.extend(check_uv_project(loaded, work_dir))
     problems.extend(check_script_syntax(loaded, work_dir, script))
     problems.extend(_shell_faults(loaded))
     return problems
@@ -250,7 +240,9 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
     """Return the bash syntax errors of the user's shell lines, each checked by itself."""
     spec = loaded.spec
     texts: dict[KeyPath, str] = {
-        ("environment", "setup", number): line for number, line in enumerate(spec.environment.setup)
+        ("environment", key, number): line
+        for key in ("setup_first", "setup", "setup_each_node")
+        for number, line in enumerate(getattr(spec.environment, key))
     }
     bodies: dict[KeyPath, str] = {}
     if spec.command is not None:

@@ -31,10 +31,11 @@ def check_script_syntax(loaded: Loaded, work_dir: Path, text: str | None) -> lis
 def _find_python_version(loaded: Loaded, work_dir: Path) -> tuple[int, int] | None:
     """Return the version of the run's Python, from its virtual environment; None if unknown."""
     environment = loaded.spec.environment
-    if environment.venv is None:
+    folder = f"{environment.uv}/.venv" if environment.uv else environment.venv
+    if folder is None:
         return None
     try:
-        text = read_text(work_dir / environment.venv / "pyvenv.cfg")
+        text = read_text(work_dir / folder / "pyvenv.cfg")
     except (OSError, UnicodeDecodeError):
         return None
     match = _VERSION.search(text)

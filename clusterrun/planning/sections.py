@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from clusterrun.planning.launch import USE_CPU
 from clusterrun.planning.plan import LaunchPlan
 from clusterrun.quoting import Shell
 
@@ -36,7 +37,13 @@ def _always(_: LaunchPlan) -> bool:
 
 
 def _modules(plan: LaunchPlan) -> bool:
-    return bool(plan.spec.environment.modules or plan.templates)  # a user's template may call it
+    own = plan.spec.environment
+    # a user's template may call it
+    return bool(own.modules or own.module_use or own.module_purge or plan.templates)
+
+
+def _launcher(plan: LaunchPlan) -> bool:
+    return plan.spec.command is None or bool(plan.templates)
 
 
 def _conda(plan: LaunchPlan) -> bool:
@@ -47,12 +54,17 @@ def _own_checkpoints(plan: LaunchPlan) -> bool:
     return plan.checkpoint_path is not None
 
 
-def _several_nodes(plan: LaunchPlan) -> bool:
-    return plan.nodes > 1
+def _several_tasks(plan: LaunchPlan) -> bool:
+    return plan.nodes > 1 or (plan.spec.launch_kind == "srun" and plan.processes_a_node != 1)
 
 
 def _node_check(plan: LaunchPlan) -> bool:
     return plan.spec.node_check is not False
+
+
+def _torch_check(plan: LaunchPlan) -> bool:
+    on_cpus = USE_CPU in plan.launch.variables or plan.spec.command is not None
+    return _node_check(plan) and not on_cpus
 
 
 def _stop_signal(plan: LaunchPlan) -> bool:
@@ -76,14 +88,18 @@ SECTIONS: dict[str, Callable[[LaunchPlan], bool]] = {
     "12-shell": _always,
     "15-signals": _always,
     "20-begin": _always,
+    "22-continuation": _always,
+    "24-claim": _always,
     "30-environment": _always,
     "31-modules": _modules,
     "32-conda": _conda,
     "33-user-shell": _always,
+    "34-launcher": _launcher,
     "35-checkpoint": _own_checkpoints,
     "40-rendezvous": _always,
-    "42-several-nodes": _several_nodes,
+    "42-several-nodes": _several_tasks,
     "45-node-check": _node_check,
+    "46-torch-check": _torch_check,
     "50-step": _always,
     "60-node": _always,
     "61-processes": _always,

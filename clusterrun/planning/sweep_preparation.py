@@ -135,7 +135,7 @@ class _Checks:
         spec = _with_values(prepared.loaded.spec, row)
         head = len(prepared.launch.lines) - len(script_lines(prepared.loaded.spec))
         lines = (*prepared.launch.lines[:head], *script_lines(spec))
-        if not spec.launcher:
+        if spec.command is not None:
             lines = prepared.launch.lines
         return Member(number, name, row, lines, spec.environment.variables)
 
@@ -203,5 +203,7 @@ def _with_values(spec: JobSpec, row: Row) -> JobSpec:
 def _head(prepared: Prepared) -> str:
     """Return what the members of a sweep must have in common, as a text."""
     launch, spec = prepared.launch, prepared.loaded.spec
-    lines = launch.lines[: len(launch.lines) - len(script_lines(spec))] if spec.launcher else ()
+    lines = (
+        launch.lines[: len(launch.lines) - len(script_lines(spec))] if spec.command is None else ()
+    )
     return repr((replace(launch, lines=tuple(lines)), spec.slurm, spec.accelerate))

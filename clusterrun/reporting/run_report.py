@@ -18,6 +18,7 @@ from clusterrun.reporting.goodput import (
     measure_waiting,
     total_split,
 )
+from clusterrun.run_folder.array_members import refuse_array
 from clusterrun.run_folder.attempts import Attempt, list_attempts
 from clusterrun.run_folder.index import Index, describe_closed_folder
 from clusterrun.run_folder.metrics import Metrics, Point, join_points, read_metrics
@@ -51,7 +52,8 @@ class RunReport:
     timeline: tuple[AttemptTimeline, ...]
     """The timeline of each attempt."""
     time_split: TimeSplit
-    """The parts of the time, in seconds, and the ETTR."""
+    """The parts of the time, in seconds, and the effective training time ratio
+    (ETTR)."""
     submissions: tuple[tuple[float, int], ...]
     """The time of each submission, in seconds since the epoch, and the last attempt before it."""
     node_hours: Hours
@@ -97,13 +99,9 @@ def report(name: str, index: Index | None = None) -> RunReport:
     run = find_run(name, index)
     status = run_status(run)
     if status.tasks:
-        hint = (
-            f"name one of its tasks, such as {status.tasks[0].run_id}; `clusterrun report "
-            f"{run.run_id} --html FILE` writes a page of all"
-        )
-        raise SpecError(
-            [Problem("", "", f"{run.run_id} is a job array; each task is a separate run", hint)]
-        )
+        what, hint = refuse_array(run, "report")
+        hint += f"; `clusterrun report {run.run_id} --html FILE` writes a page of all"
+        raise SpecError([Problem("", "", what, hint)])
     try:
         return _build_report(run.paths, status)
     except PermissionError as error:

@@ -33,6 +33,16 @@ class RunPaths:
         return self.folder / "members.json"
 
     @property
+    def code(self) -> Path:
+        """The commit that the run was submitted with, and what was not committed, as JSON."""
+        return self.folder / "code.json"
+
+    @property
+    def code_patch(self) -> Path:
+        """The changes to that commit, as a patch for git apply."""
+        return self.folder / "code.patch"
+
+    @property
     def events(self) -> Path:
         """The folder of records: one small file per writer and attempt."""
         return self.folder / "events"

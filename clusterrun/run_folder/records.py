@@ -34,12 +34,12 @@ def write_record(path: Path, values: Mapping[str, object]) -> None:
     write_whole(path, "".join(f"{key}={value}\n" for key, value in values.items()))
 
 
-def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file by a rename, after its text has been synced to disk."""
+def write_whole(path: Path, content: str | bytes, mode: int = 0o600) -> None:
+    """Replace a file by a rename, after its content has been synced to disk."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content if isinstance(content, bytes) else content.encode())
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from clusterrun.errors import ClusterError
 from clusterrun.files.reading import open_regular
+from clusterrun.run_folder.array_members import list_numbers, refuse_array
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_logs.attribution import AttributedLine
 from clusterrun.run_logs.filters import LogFilter, Sieve, raise_if_nothing_matched
@@ -40,13 +41,13 @@ def logs(
 ) -> Iterator[str]:
     """Yield the output of a run in pieces, from its last attempt unless `attempt` is given.
 
-    With `follow`, it continues across requeues and successors until the run has ended. With `rank`,
-    `node` or `grep` (a regular expression), the pieces are the matching lines. Raises SpecError for
-    an invalid pattern; ClusterError without any output, and at the end if no line is from that rank
-    or node.
+    With `follow`, it continues after each requeue and in a successor until the run has ended. With
+    `rank`, `node` or `grep` (a regular expression), the pieces are the matching lines. Raises
+    SpecError for an invalid pattern; ClusterError without any output, for an array, and at the end
+    if no line is from that rank or node.
     """
     log_filter = LogFilter(rank, node, grep)
-    run = find_run(name, index)
+    run = _find_single_run(name, index)
     if log_filter.everything:
         return (text for _, text in _read_pieces(run, attempt, follow=follow))
     return (entry.raw for entry in _read_lines(run, attempt, log_filter, follow=follow))
@@ -68,7 +69,22 @@ def log_lines(
     name: str, log_filter: LogFilter, *, attempt: AttemptChoice = None, follow: bool = False
 ) -> Iterator[LogLine]:
     """Yield the lines of a run's output with their rank and node; arguments as for `logs`."""
-    return _read_lines(find_run(name), attempt, log_filter, follow=follow)
+    return _read_lines(_find_single_run(name), attempt, log_filter, follow=follow)
+
+
+def _find_single_run(name: str, index: Index | None = None) -> RunRef:
+    """Find a run that has output of its own. Raises ClusterError for an array, whose tasks have."""
+    run = find_run(name, index)
+    numbers = list_numbers(run)
+    if numbers:
+        started = [one for one in numbers if list(run.task(one).paths.logs.glob("*"))]
+        raise ClusterError(*refuse_array(run, "output", started))
+    return run
+
+
+def last_attempt(name: str, index: Index | None = None) -> int:
+    """Return the newest attempt of a run that has a log, 1 before the first. Raises as `logs`."""
+    return _newest_attempt(_find_single_run(name, index))
 
 
 def _read_pieces(
@@ -140,12 +156,6 @@ def _select_logs(run: RunRef, attempt: AttemptChoice) -> list[Path]:
                 f"{run.run_id} has no attempt {attempt}", f"its attempts: 1 to {len(written)}"
             )
         return [path]
-    tasks = sorted(path.name for path in run.paths.folder.glob("task-*"))
-    if tasks and not written:
-        names = ", ".join(f"{run.run_id}-{name.removeprefix('task-')}" for name in tasks[:5])
-        raise ClusterError(
-            f"{run.run_id} is a job array; each task has its own output", f"name one of {names}"
-        )
     slurm = sorted(run.paths.logs.glob("slurm-*.out"))
     if not written and not slurm:
         hint = f"check its state with `clusterrun status {run.run_id}`"

@@ -66,6 +66,8 @@ class RunStatus:
     """The tasks of a job array, each a run of its own."""
     parameters: str = ""
     """The values of the spec's `parameters`, as `lr=3e-4 name=small`."""
+    code: str = ""
+    """The commit that it was submitted with, and what was not committed."""
     loss_not_finite_since: int | None = None
     """The step since which the logged losses are NaN or infinite; None if the last one is
     finite."""
@@ -130,6 +132,7 @@ def status_from_files(run: RunRef) -> RunStatus:
         excluded_nodes=_list_excluded_nodes(run),
         tags=tuple(_first_value(intents, "comment").replace(",", " ").split()),
         parameters=_first_value(intents, "parameters"),
+        code=_first_value(intents, "code"),
         submitted_at=whole(read_record(run.paths.job).get("submitted")),
         ended_at=whole(end.get("ended")) if state.final else None,
         loss_not_finite_since=whole(progress.get("loss_not_finite_since")),

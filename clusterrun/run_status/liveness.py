@@ -55,6 +55,18 @@ class Inquiry:
             sign = _check_quiet_period(run) if not installed() else "Slurm is not responding"
         return sign or _check_recent_writes(run, status)
 
+    def find_started_job(self, run: RunRef) -> str:
+        """Return why a run whose folder has just been renamed is active; empty if it is not."""
+        if is_local(run) or not (self.answers and installed()):
+            return ""
+        try:
+            active_jobs = [job for job in own_jobs() if not state_of(job.state).final]
+        except ClusterError:
+            return ""
+        script = str(run.paths.script)
+        ids = [job.job_id for job in active_jobs if job.command == script]
+        return f"job {ids[0]} has just started" if ids else ""
+
     def _find_slurm_sign(self, run: RunRef, status: RunStatus, *, over: bool) -> str:
         ids = _collect_job_ids(run, status)
         active_jobs = [job for job in own_jobs() if not state_of(job.state).final]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
+from clusterrun.run_folder.array_members import list_numbers, refuse_array
 from clusterrun.run_folder.index import Index, RunRef, describe_closed_folder
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
@@ -67,9 +68,11 @@ def checkpoints(
     `report_progress` is called with the number of bytes read and the total.
 
     Checkpoints that a script writes itself are listed, not verified. Raises SpecError if no run
-    has this name, ClusterError if its folder is closed to this user.
+    has this name, ClusterError if its folder is closed to this user, or for an array.
     """
     run = find_run(name, index)
+    if list_numbers(run):
+        raise ClusterError(*refuse_array(run, "checkpoints"))
     try:
         return _list_checkpoints(run, verify=verify, report_progress=report_progress)
     except PermissionError as error:

@@ -31,6 +31,8 @@ _BETWEEN_ATTEMPTS = (State.PREEMPTED, State.NODE_FAIL, State.FAILED, State.COMPL
 # After an attempt ends, Slurm shows its state for a moment before the job is pending again.
 _SETTLE_SECONDS = 8.0
 
+ENDING = "ending"
+"""The reason of a run whose job Slurm is ending, before what follows is recorded."""
 _REMOVED_FROM_QUEUE = "removed from the queue by `clusterrun stop`"
 
 
@@ -50,7 +52,7 @@ def read_single_status(run: RunRef, snapshot: SlurmSnapshot | None) -> RunStatus
 def _describe_active(run: RunRef, status: RunStatus) -> RunStatus:
     """Add a pending request to an active run, and drop the exit code of an earlier attempt."""
     status = replace(status, exit_code=None)
-    if status.state is not State.RUNNING or status.reason:
+    if status.state is not State.RUNNING or status.reason not in ("", ENDING):
         return status
     if _has_request(run, "stop"):
         return replace(status, reason="stop requested")
@@ -88,7 +90,7 @@ def _check_cancelled(run: RunRef, known: RunStatus, job: QueuedJob | None) -> Ru
     state = State.CANCELLED if job is None else state_of(job.state)
     if job is None or state.final:
         return status_from_files(run)
-    return replace(known, state=state, reason="ending" if state is State.RUNNING else job.reason)
+    return replace(known, state=state, reason=ENDING if state is State.RUNNING else job.reason)
 
 
 def _apply_queue_state(run: RunRef, known: RunStatus, job: QueuedJob) -> RunStatus:
@@ -100,6 +102,8 @@ def _apply_queue_state(run: RunRef, known: RunStatus, job: QueuedJob) -> RunStat
     if state in _BETWEEN_ATTEMPTS and _has_just_ended(run):
         return replace(known, state=State.PENDING, reason="between two attempts")
     by_slurm = "" if job.reason == NO_REASON else job.reason
+    if state is State.RUNNING and job.state == "COMPLETING":
+        by_slurm = ENDING
     own_reason = known.reason if state.final else ""
     # a task keeps Slurm's own name, `<array>_<task>`: its SLURM_JOB_ID can be that of the array
     return replace(

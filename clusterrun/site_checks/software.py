@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from clusterrun.job_spec.model import Environment
+from clusterrun.planning.active_python import find_conda_base
 from clusterrun.site_checks.finding import Finding, ok, problem, warning
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import own_jobs
@@ -74,12 +75,13 @@ def find_python(environment: Environment, work_dir: Path) -> Path | None:
     """Return the environment's Python; None if modules or setup lines decide it on the nodes."""
     if environment.venv is not None:
         return work_dir / Path(environment.venv).expanduser() / "bin" / "python"
+    if environment.uv is not None:
+        return work_dir / Path(environment.uv).expanduser() / ".venv" / "bin" / "python"
     if environment.conda is not None and "/" in environment.conda:
         return work_dir / Path(environment.conda).expanduser() / "bin" / "python"
-    if environment.conda is not None and os.environ.get("CONDA_EXE"):
-        return (
-            Path(os.environ["CONDA_EXE"]).parents[1] / "envs" / environment.conda / "bin" / "python"
-        )
+    base = environment.conda_base or find_conda_base(os.environ).get("conda_base")
+    if environment.conda is not None and base and Path(base).name != "micromamba":
+        return Path(base) / "envs" / environment.conda / "bin" / "python"
     return None
 
 

@@ -15,6 +15,7 @@ from clusterrun.files.reading import read_text
 from clusterrun.planning.bash_syntax import syntax_faults
 from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.from_sbatch.faults import shell_pieces
+from clusterrun.starter.from_sbatch.refused import TranslationRefusedError
 from clusterrun.starter.from_sbatch.translate import translate
 from clusterrun.starter.oracle.proof import Proof, prove
 
@@ -93,7 +94,7 @@ def _translate(source: _Source, *, check: bool) -> Draft:
     )
     problems = list(_problems_of(source.name, proof))
     if problems:
-        raise SpecError(problems)
+        raise TranslationRefusedError(problems, draft.mistakes)
     draft.check = _describe_check(proof)
     return draft
 
@@ -104,7 +105,7 @@ def _check_pieces(name: str, draft: Draft) -> None:
     if len(pieces) > _MOST_PIECES:
         what = f"{len(pieces)} of its lines would be kept as shell; at most {_MOST_PIECES} are"
         hint = "move them into a file, and source it in a copy of the script"
-        raise SpecError([Problem(name, "", what, hint)])
+        raise TranslationRefusedError([Problem(name, "", what, hint)], draft.mistakes)
     faults = zip(pieces, syntax_faults([text for _, text in pieces]), strict=True)
     problems = [
         Problem(
@@ -114,7 +115,7 @@ def _check_pieces(name: str, draft: Draft) -> None:
         if fault
     ]
     if problems:
-        raise SpecError(problems)
+        raise TranslationRefusedError(problems, draft.mistakes)
 
 
 def _problems_of(name: str, proof: Proof) -> list[Problem]:

@@ -95,6 +95,9 @@ def _start_here(handover: Handover, plan: LaunchPlan, environment: Mapping[str, 
     from clusterrun.local import LocalJob, start  # noqa: PLC0415 - only for a local run
 
     slurm = plan.spec.slurm
+    if plan.spec.launch_kind == "srun" and plan.processes_a_node != 1:
+        what = f"launcher: srun starts {plan.processes_a_node} tasks, but a local run has one"
+        raise ClusterError(what, "add --set nproc_per_node=1, or --set launcher=torchrun")
     job = LocalJob(
         nodes=plan.nodes,
         least_nodes=plan.least_nodes,

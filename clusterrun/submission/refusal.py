@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from clusterrun.errors import ClusterError, ClusterrunError, Problem, SpecError
+from clusterrun.planning.cluster_limits import propose_partition
 from clusterrun.planning.preparation import Prepared
 
 _PARTITION = ("slurm", "partition")
@@ -23,15 +24,9 @@ def explain_refusal(error: ClusterError, prepared: Prepared) -> ClusterrunError:
         return error
     message = f"partition {unknown[0]!r} does not exist"
     where = prepared.loaded.layers.where.get(_PARTITION, "")
-    return SpecError([Problem(where, ".".join(_PARTITION), message, _propose(unknown[0], known))])
-
-
-def _propose(name: str, known: list[str]) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - only after a refusal
-
-    near = get_close_matches(name, known, 1)
-    listed = f"this cluster has {', '.join(known)}"
-    return f"did you mean {near[0]}? {listed}" if near else f"use another one: {listed}"
+    return SpecError(
+        [Problem(where, ".".join(_PARTITION), message, propose_partition(unknown[0], known))]
+    )
 
 
 def _list_partitions() -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
+from clusterrun.run_folder.array_members import name_members
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.ownership import caller, require_own_folder, signal_job
 from clusterrun.run_folder.paths import RunPaths
@@ -38,11 +39,22 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
         if status.state is State.COMPLETED:
             hint = "submit its spec again for another run"
         raise ClusterError(f"{run.run_id} has ended: {status.state.value} ({status.reason})", hint)
-    for task in [task for task in status.tasks if task.state is State.RUNNING] or [status]:
-        _request_requeue(
-            replace(run, paths=RunPaths(Path(task.folder))), task.job_id, local=is_local(run)
-        )
+    if status.tasks:
+        return _requeue_tasks(run, status)
+    _request_requeue(run, status.job_id, local=is_local(run))
     reason = describe_request(run, "requeue", "it saves a checkpoint and restarts")
+    return replace(status, reason=reason)
+
+
+def _requeue_tasks(run: RunRef, status: RunStatus) -> RunStatus:
+    """Request a requeue of each running task of an array, or member of a sweep."""
+    running = [task for task in status.tasks if task.state is State.RUNNING]
+    for task in running:
+        of_task = replace(run, run_id=task.run_id, paths=RunPaths(Path(task.folder)))
+        _request_requeue(of_task, task.job_id, local=is_local(run))
+    numbers = [int(task.run_id.removeprefix(f"{run.run_id}-")) for task in running]
+    where = f"of {len(running)} of {len(status.tasks)} runs ({name_members(run, numbers)})"
+    reason = describe_request(run, f"requeue {where}", "each saves a checkpoint and restarts")
     return replace(status, reason=reason)
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clusterrun.files.reading import read_text
+from clusterrun.files.reading import read_bytes
 from clusterrun.planning.plan import LaunchPlan
 from clusterrun.planning.preparation import Prepared
 from clusterrun.run_folder.index import RunRef
@@ -19,15 +19,15 @@ from clusterrun.submission.saved_request import save_request
 def write_submission(
     what: Handover, prepared: Prepared, plan: LaunchPlan, script: str, left: Sequence[RunRef]
 ) -> None:
-    """Write the new script, clear requests that would stop an attempt, and write the intent."""
+    """Write the new script and the intent, then clear requests that would stop an attempt.
+
+    From the intent on, only the new job continues the run: an old one that starts now exits.
+    """
     run = what.run
-    for path in (run.paths.spec, run.paths.script):
-        if not numbered_copy(path, what.number - 1).exists():
+    for path in (run.paths.spec, run.paths.script, run.paths.code, run.paths.code_patch):
+        if path.exists() and not numbered_copy(path, what.number - 1).exists():
             os.link(path, numbered_copy(path, what.number - 1))
     write_whole(run.paths.script, script)
-    for one in (run, *left):
-        if one.paths.folder.is_dir():
-            _clear_past(one.paths)
     for task in left:
         if attempts := task.paths.attempts():
             write_record(
@@ -42,6 +42,9 @@ def write_submission(
         what.after,
         array=read_record(run.paths.intent).get("array", ""),
     )
+    for one in (run, *left):
+        if one.paths.folder.is_dir():
+            _clear_past(one.paths)
 
 
 def _clear_past(paths: RunPaths) -> None:
@@ -70,25 +73,26 @@ def record_jobs(what: Handover, job_id: str) -> RunRef:
     return run
 
 
-def snapshot_files(run: RunRef, left: Sequence[RunRef]) -> dict[Path, str | None]:
+def snapshot_files(run: RunRef, left: Sequence[RunRef]) -> dict[Path, bytes | None]:
     """Return the files that `write_submission` changes, in case Slurm refuses."""
     paths = [run.paths.spec, run.paths.script, run.paths.settings]
+    paths += [run.paths.code, run.paths.code_patch]
     for one in (run, *left):
         own = one.paths
         paths += [own.stop, own.cancelled, own.ledger, own.intent, own.events / "submit.sbatch"]
         paths += [own.resumed(name) for name in own.attempts()]
-    return {path: read_text(path, errors="replace") if path.exists() else None for path in paths}
+    return {path: read_bytes(path) if path.exists() else None for path in paths}
 
 
-def restore_files(before: Mapping[Path, str | None]) -> None:
+def restore_files(before: Mapping[Path, bytes | None]) -> None:
     """Restore the files of `snapshot_files`."""
-    for path, text in before.items():
-        if text is None:
+    for path, content in before.items():
+        if content is None:
             path.unlink(missing_ok=True)
         elif path.name == "stop":
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(content)
         else:
-            write_whole(path, text)
+            write_whole(path, content)
 
 
 def numbered_copy(path: Path, number: int) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -25,14 +24,14 @@ from clusterrun.run_status.ended_runs import Summaries
 from clusterrun.run_status.file_status import is_local
 from clusterrun.run_status.named_run import find_run
 from clusterrun.slurm.commands import NoAnswer
-from clusterrun.slurm.queue import own_jobs
-from clusterrun.slurm.states import State, state_of
+from clusterrun.slurm.states import State
 from clusterrun.submission.exactly_once import (
     Handover,
     clear_pending,
     find_known_job,
     queue_job,
 )
+from clusterrun.submission.previous_jobs import refuse_started_job, wait_for_end
 from clusterrun.submission.refusal import explain_refusal
 from clusterrun.submission.resumed_folder import (
     numbered_copy,
@@ -42,9 +41,6 @@ from clusterrun.submission.resumed_folder import (
     write_submission,
 )
 from clusterrun.submission.saved_request import load_request
-
-# After its end record, a job can last for KillWait, 30 s by default (slurm.conf(5)).
-_ENDING_SECONDS = 60.0
 
 
 def resume(
@@ -79,7 +75,7 @@ def resume(
             clear_pending(pending)
             return run
         left = _require_unfinished(run, interrupted=bool(interrupted))
-        _wait_for_end(run)
+        wait_for_end(run)
         what, prepared = _plan_handover(run, overrides, resolved_environment, left)
         plan, script = plan_and_render(prepared, _identity_of(run))
         write_record(
@@ -180,28 +176,6 @@ def _has_finished(paths: RunPaths) -> bool:
     )
 
 
-def _wait_for_end(run: RunRef) -> None:
-    """Wait until the previous job has ended, as two attempts must not overlap."""
-    give_up = time.monotonic() + _ENDING_SECONDS
-    while (job_id := _job_still_ending(run)) and time.monotonic() < give_up:
-        time.sleep(0.5)
-    if job_id:
-        raise ClusterError(
-            f"job {job_id} of {run.run_id} is still ending",
-            "try again when squeue no longer shows it",
-        )
-
-
-def _job_still_ending(run: RunRef) -> str:
-    job_id = run_status(run).job_id
-    if is_local(run):
-        from clusterrun.local import supervisor_lives  # noqa: PLC0415 - only for a local run
-
-        return job_id if supervisor_lives(run.paths) else ""
-    jobs = own_jobs(job_id) if job_id else []
-    return job_id if any(not state_of(job.state).final for job in jobs) else ""
-
-
 def _plan_handover(
     run: RunRef, overrides: Sequence[str], environment: Mapping[str, str], left: Sequence[RunRef]
 ) -> tuple[Handover, Prepared]:
@@ -242,6 +216,7 @@ def _queue_or_restore(
     before = snapshot_files(what.run, left)
     try:
         write_submission(what, prepared, plan, script, left)
+        refuse_started_job(what.run, what.after)
         return record_jobs(what, queue_job(what, plan, prepared.request.environment, lock))
     except NoAnswer:
         raise

@@ -20,6 +20,7 @@ from clusterrun.planning.preparation import Prepared, Request
 from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.records import read_record, write_record, write_whole
 from clusterrun.run_folder.settings import FORMAT
+from clusterrun.submission.saved_code import save_code
 
 # Texts that are numbers in YAML 1.2 but not in 1.1, whose quoting rules yaml.SafeDumper uses.
 _NUMBERS = re.compile(r"^(?:[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+)$")
@@ -74,6 +75,7 @@ def save_request(
         "asked": f"{earlier} {now}:{after}".strip(),
         "comment": comment,
         "parameters": format_parameters(prepared.loaded.spec.parameters),
+        "code": save_code(run.paths, prepared),
         "batch": prepared.batch.in_words(),
         "metric": _format_metric(prepared),
         "array": array or prepared.loaded.spec.slurm.array or "",

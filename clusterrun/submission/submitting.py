@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clusterrun.errors import ClusterError, SpecError
+from clusterrun.planning.cluster_limits import refuse_impossible
 from clusterrun.planning.idle_gpus import refuse_idle_gpus
 from clusterrun.planning.plan import Identity, LaunchPlan, identity_of
 from clusterrun.planning.preparation import Prepared, Request, prepare
@@ -31,6 +32,7 @@ from clusterrun.submission.exactly_once import (
 )
 from clusterrun.submission.refusal import explain_refusal
 from clusterrun.submission.saved_request import save_request
+from clusterrun.submission.uv_project import synchronise_uv_project
 
 
 def submit(request: Request, *, local: bool = False) -> RunRef:
@@ -46,6 +48,7 @@ def submit_prepared(prepared: Prepared, *, local: bool = False) -> RunRef:
     """Submit a prepared spec; returns and raises like `submit`."""
     refuse_problems(prepared)
     if not local:
+        refuse_impossible(prepared)
         refuse_idle_gpus(prepared)
     if not local and not installed():
         hint = (
@@ -63,6 +66,7 @@ def submit_prepared(prepared: Prepared, *, local: bool = False) -> RunRef:
         )
     index = Index(prepared.request.environment)
     index.make()
+    synchronise_uv_project(prepared, index)
     pending = index.pending / _digest_request(prepared, local=local)
     with locked(pending.with_suffix(".lock")) as lock:
         identity = identity_of(
@@ -86,6 +90,7 @@ def try_submission(prepared: Prepared) -> DryRun:
 
     Raises ClusterError with sbatch's message if not. Without Slurm, the response is empty.
     """
+    refuse_impossible(prepared)
     refuse_idle_gpus(prepared)
     _, script = plan_and_render(
         prepared, identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run")

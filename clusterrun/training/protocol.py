@@ -24,6 +24,7 @@ class AttemptContext:
     every: Interval | None
     keep: int | None
     async_save: bool = False
+    stops_on_nan: bool = False
     # the processes on the largest number of nodes that Slurm may choose, to which the spec refers
     reference: int | None = None
 
@@ -53,6 +54,7 @@ def read_protocol(environment: Mapping[str, str]) -> AttemptContext | None:
         every=parse_interval(every) if every else None,
         keep=_read_count(environment, "CLUSTERRUN_CHECKPOINT_KEEP"),
         async_save=environment.get("CLUSTERRUN_CHECKPOINT_ASYNC_SAVE") == "true",
+        stops_on_nan=environment.get("CLUSTERRUN_ON_NAN") == "stop",
         reference=_read_reference(environment),
     )
 

@@ -88,6 +88,8 @@ class TrainingRun(Loop):
         self._state = TrainingState(
             accelerator, self._agreement, paths, self.attempt, keep, async_save=async_save
         )
+        if attempt and attempt.stops_on_nan:
+            self._state.skip_nan()
         self._state.share_steps(attempt.reference if attempt else None)
         self._order.save_below(paths.folder / "staging")
         self._trackers = Trackers(accelerator, paths.trackers)
@@ -178,6 +180,10 @@ class TrainingRun(Loop):
         if not self._state.fenced():
             self._progress.update(position.step, total, loss, samples)
             self._losses.note(position.step, loss)
+        self._state.note_loss(loss)
+        nan = self._progress.lasting_nan()
+        if nan and self._attempt and self._attempt.stops_on_nan:
+            self.must_not_restart(nan)
         agreed = self._agreement.exchange_at_pace(self._rank_request)
         return self._act_on(agreed, position, due=self._schedule.due_at(position.step))
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, SupportsFloat, TypeVar
 
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.training.checkpointing.async_saving import AsyncSaver, Note, why_synchronous
 from clusterrun.training.checkpointing.saves import Saves
 from clusterrun.training.checkpointing.saving import SaveFailed, Saver
+from clusterrun.training.checkpointing.shared_state import SharedState
 from clusterrun.training.checkpointing.store import Checkpoints, Position, StoredCheckpoint
 from clusterrun.training.records.events import find_crashed_resumes, write_resume
 from clusterrun.training.resharding.sharing import Sharing
@@ -58,7 +59,9 @@ class TrainingState:
         self._saver: Saver = self._background or Saver(*parts)
         self.saves = Saves(paths.saves if self._attempt else None)
         self.sharing = Sharing(accelerator)
+        self._shared_state = SharedState(accelerator, agreement)
         self.newest: StoredCheckpoint | None = None  # the checkpoint loaded, or saved last
+        self.earlier_steps = 0  # of complete trainings of this run, before the present one
 
     def share_steps(self, reference: int | None) -> None:
         """Divide steps among the ranks as the newest checkpoint did; record it in later ones.
@@ -97,6 +100,14 @@ class TrainingState:
         if note:
             self._log_line(note)
         return position
+
+    def note_loss(self, loss: SupportsFloat | None) -> None:
+        """Note the loss of the newest step: a checkpoint records whether it is finite."""
+        self._saver.loss = loss
+
+    def skip_nan(self) -> None:
+        """Resume from no checkpoint whose loss was not finite."""
+        self._checkpoints.skips_nan = True
 
     def save(self, position: Position, *, epoch_ended: bool = False, exiting: bool = False) -> None:
         """Save a checkpoint; if this step has one, record in it that its epoch has ended.
@@ -174,6 +185,9 @@ class TrainingState:
         )
 
     def _save(self, position: Position, *, exiting: bool) -> None:
+        warning = self._shared_state.find_difference()
+        if warning:
+            self._log_line(warning)
         note = partial(self._log_save, replace(position), time.monotonic())
         if self._background and not exiting:
             self._start_in_background(self._background, position, note)
@@ -200,7 +214,8 @@ class TrainingState:
         """Write a checkpoint; log and record the result."""
         saved = self._log_failure(position, write)
         with suppress(OSError):  # the checkpoint exists; only the record of its duration is lost
-            self.saves.published(saved.name, position.step, time.monotonic() - start, stall)
+            step = position.step + self.earlier_steps
+            self.saves.published(saved.name, step, time.monotonic() - start, stall)
         self._log_line(f"saved {saved.name}")
         return saved
 
@@ -236,6 +251,7 @@ class TrainingState:
     def _record_resume(self, newest: StoredCheckpoint | None, *, loaded: bool) -> None:
         if self._attempt:
             name, step = (newest.name, newest.step) if newest else ("", 0)
+            step += self.earlier_steps
             with suppress(OSError):  # training continues despite a full disk
                 write_resume(self._paths, self._attempt, name, step, loaded=loaded)
 

@@ -75,7 +75,7 @@ def _train(
 ) -> Any:
     if trial is not None:  # a trial of a hyperparameter search has its own folder
         return train(resume_from_checkpoint, trial, *more, **named)
-    callback.move_to_the_end()
+    callback.begin(continues=bool(resume_from_checkpoint))
     requested = (
         None
         if isinstance(resume_from_checkpoint, (bool, type(None)))

@@ -6,9 +6,10 @@ Source: argparse of Python's library; HfArgumentParser of transformers 5.23 (hf_
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
+from clusterrun.training_script.command_functions import read_command_function
+from clusterrun.training_script.command_line import CommandLine, read_value_rule
 from clusterrun.training_script.script import TrainingScript
 from clusterrun.training_script.syntax import keyword_value, last_name
 
@@ -17,26 +18,17 @@ _PARSERS = ("ArgumentParser", "HfArgumentParser")
 _UNREADABLE = {"add_subparsers", "parse_known_args", "parse_known_intermixed_args", "parse_dict"}
 
 
-@dataclass(frozen=True)
-class CommandLine:
-    """The options that a script accepts, with their dashes, and those that it requires."""
-
-    options: frozenset[str]
-    required: tuple[frozenset[str], ...]
-    """The spellings of each required option."""
-    abbreviations: bool
-    """Whether a unique prefix of an option is accepted."""
-
-    def accepts(self, option: str) -> bool:
-        """Return whether the script accepts an option such as `--epochs`."""
-        if option in self.options:
-            return True
-        return self.abbreviations and any(name.startswith(option) for name in self.options)
+FindClass = Callable[[str], "list[ast.ClassDef] | None"]
+"""Finds a library's dataclass by its full name: it and its bases; None if it is not known."""
 
 
-def read_command_line(script: TrainingScript) -> CommandLine | None:
+def read_command_line(
+    script: TrainingScript, find_class: FindClass = lambda _: None
+) -> CommandLine | None:
     """Return what a script accepts; None if its text does not show all of it."""
     parsers = [call for call in script.calls if last_name(call.func) in _PARSERS]
+    if not parsers:
+        return read_command_function(script)
     if len(parsers) != 1 or not _is_readable(script, parsers[0]):
         return None
     parser = parsers[0]
@@ -46,15 +38,23 @@ def read_command_line(script: TrainingScript) -> CommandLine | None:
     if calls is None or len(options) != len(read):
         return None
     if last_name(parser.func) == "HfArgumentParser":
-        fields = _read_dataclasses(script, parser)
+        fields = _read_dataclasses(script, parser, find_class)
         if fields is None:
             return None
-        options += fields
+        options = [*options, *fields]
     abbreviation = keyword_value(parser, "allow_abbrev")
     return CommandLine(
         frozenset({"-h", "--help"}.union(*(names for names, _ in options))),
         tuple(names for names, is_required in options if is_required),
         not (isinstance(abbreviation, ast.Constant) and abbreviation.value is False),
+        {
+            name: rule
+            for call, option in zip(
+                calls, options, strict=False
+            )  # after them, fields of dataclasses
+            for name in option[0]
+            if (rule := read_value_rule(call)) is not None
+        },
     )
 
 
@@ -155,20 +155,39 @@ def _read_option(call: ast.Call) -> tuple[frozenset[str], bool] | None:
 
 
 def _read_dataclasses(
-    script: TrainingScript, parser: ast.Call
+    script: TrainingScript, parser: ast.Call, find_class: FindClass
 ) -> list[tuple[frozenset[str], bool]] | None:
-    """Return the options of the parser's dataclasses; None if one is not in the script."""
+    """Return the options of the parser's dataclasses; None if one is not known."""
     values: Sequence[ast.expr] = parser.args
     if len(values) == 1 and isinstance(values[0], (ast.Tuple, ast.List)):
         values = values[0].elts
-    classes = {node.name: node for node in script.nodes if isinstance(node, ast.ClassDef)}
-    dataclasses: list[tuple[frozenset[str], bool]] = []
+    options: dict[str, tuple[frozenset[str], bool]] = {}
     for value in values:
-        kind = classes.get(value.id) if isinstance(value, ast.Name) else None
-        if kind is None or kind.bases or "aliases" in ast.unparse(kind):
+        classes = _find_classes(script, value, find_class)
+        if classes is None or any("aliases" in ast.unparse(one) for one in classes):
             return None
-        dataclasses += [option for field in kind.body for option in _read_field(field)]
-    return dataclasses if values else None
+        for one in reversed(classes):  # a class replaces the fields of its bases
+            options |= {min(field[0]): field for part in one.body for field in _read_field(part)}
+    return [*options.values()] if values else None
+
+
+def _find_classes(
+    script: TrainingScript, value: ast.expr, find_class: FindClass
+) -> list[ast.ClassDef] | None:
+    """Return a dataclass and its bases; None if one of them is not known."""
+    own = {node.name: node for node in script.nodes if isinstance(node, ast.ClassDef)}
+    if not isinstance(value, ast.Name):
+        return None
+    if value.id not in own:
+        full = [name for name in script.imported_names if name.endswith(f".{value.id}")]
+        return find_class(full[0]) if len(full) == 1 else None
+    classes = [own[value.id]]
+    for base in classes[0].bases:
+        more = _find_classes(script, base, find_class)
+        if more is None:
+            return None
+        classes += more
+    return classes
 
 
 def _read_field(field: ast.stmt) -> Iterator[tuple[frozenset[str], bool]]:

@@ -62,7 +62,8 @@ def _remove_one(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
     """Remove one run or checkpoint; return why it stays, or None.
 
     The lock prevents a resume, and is held until the path is renamed; the deletion, which can take
-    minutes, comes afterwards.
+    minutes, comes afterwards. An old job that starts after the rename finds no run and exits; one
+    that started right before it is in the queue by then, so the queue is queried once more.
     """
     run = removal.run
     of_run = removal.path.parent == run.paths.folder.parent
@@ -76,6 +77,9 @@ def _remove_one(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
                     removal.path,
                     run.paths.folder.parent if of_run else run.paths.folder / "staging",
                 )
+                if of_run and (why := inquiry.find_started_job(run)):
+                    trash.rename(run.paths.folder)
+                    return why
         except BlockingIOError:
             return "it is being resumed"
         delete_trash(trash)

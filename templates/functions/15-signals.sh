@@ -2,11 +2,11 @@
 
 # Until the attempt has its number, a signal is only noted; after that, until the step starts, Slurm's TERM ends the
 # attempt at once. USR1 is for the nodes, which save before the time limit.
-# sets: continuation_requested, exit_code_override, in_preparation, preparation_watcher, signal_seen, sleep_pid, term_seen
+# sets: claim, continuation_requested, exit_code_override, in_preparation, preparation_watcher, signal_seen, sleep_pid, term_seen
 install_traps() {
   # a login profile may have set them
   signal_seen='' term_seen='' continuation_requested='' exit_code_override='' in_preparation='' sleep_pid=''
-  preparation_watcher=''
+  preparation_watcher='' claim=''
   trap 'note_signal TERM' TERM
   trap 'note_signal' USR1
   trap finish_on_exit EXIT
@@ -100,6 +100,7 @@ finish_on_exit() {
   local code=$?
   trap '' TERM USR1
   end_sleep
+  give_up_claim
   [ -z "${preparation_watcher:-}" ] || kill -KILL "$preparation_watcher" 2>/dev/null
   if [ -n "${in_preparation:-}" ] && [ ! -e "$run_dir/events/attempt-$attempt.end" ]; then
     (fail "the script exited with code $code before the launch; check environment.setup for an exit or a syntax error")

@@ -8,10 +8,7 @@ begin_attempt() {
   slurm_log_start=$(stat -c %s "$slurm_log" 2>/dev/null || echo 0)
   array_job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
   make_run_folder
-  exit_if_run_is_over
-  last=$(find_last_attempt)
-  exit_if_run_has_ended "$last"
-  claim_attempt
+  claim_next_attempt
   in_preparation=1
   write_record "$run_dir/current" attempt="$attempt" job_id="$SLURM_JOB_ID"
   rm -f "$run_dir/requeue"
@@ -37,6 +34,7 @@ begin_attempt() {
 }
 
 make_run_folder() {
+  [ -z "${was_submitted:-}" ] || exit_if_folder_was_removed
   (umask 077 && mkdir -p "$run_dir"/{events,logs,checkpoints,staging}) || fail "cannot create the run folder $run_dir"
   [ -e "$run_dir/stop" ] || (umask 077 && : > "$run_dir/stop")
   [ -e "$run_dir/events/submit.settings" ] || write_record "$run_dir/events/submit.settings" "${settings[@]}"
@@ -49,64 +47,17 @@ make_run_folder() {
   fi
 }
 
-# Slurm may restart a finished run: from 24.05 on it does so after a preemption, whatever the exit code was.
-exit_if_run_is_over() {
-  if grep -qs '^outcome=finished$' "$run_dir"/events/attempt-*.trainer ||
-    grep -qs '^cause=finished$' "$run_dir"/events/attempt-*.end; then
-    log_message "run $run_id has already finished"
-    exit 0
-  fi
-  if [ -e "$run_dir/cancelled" ] || { [ -n "$array_job" ] && [ -e "$run_dir/../cancelled" ]; }; then
-    log_message "run $run_id was cancelled"
-    exit_unfinished
-  fi
-}
-
-# noclobber opens with O_EXCL: if two jobs try, one gets the number. The other one sees that the first is running, and
-# exits. An earlier attempt of the same job is dead, or fenced by `current`.
-# sets: attempt
-claim_attempt() {
-  local number previous
-  number=$(find_last_attempt)
-  number=$((10#${number:-0}))
-  while :; do
-    number=$((number + 1))
-    attempt=$(printf '%04d' "$number")
-    (umask 077 && set -o noclobber && print_begin_record > "$run_dir/events/attempt-$attempt.begin") 2>/dev/null && break
-    check_number_is_taken "$run_dir/events/attempt-$attempt.begin"
+# `clusterrun clean` may have removed the folder of an ended run whose job starts again: without its records it would train
+# from the beginning. A file server may show a new folder late.
+exit_if_folder_was_removed() {
+  local folder=$run_dir try
+  [ -z "$array_job" ] || folder=${run_dir%/*}
+  for try in 1 2 3; do
+    [ ! -e "$folder/events/submit.intent" ] || return 0
+    [ "$try" -eq 3 ] || sleep_until_signal 5
   done
-  previous=$(read_value job_id "$run_dir/events/attempt-$(find_last_attempt "$attempt").begin")
-  if [ -n "$previous" ] && [ "$previous" != "$SLURM_JOB_ID" ] &&
-    [ "$(squeue --noheader --jobs="$previous" --format=%T 2>/dev/null)" = RUNNING ]; then
-    log_message "job $previous is already training run $run_id"
-    rm -f "$run_dir/events/attempt-$attempt.begin"
-    exit_unfinished
-  fi
-}
-
-# If another job took the number, its record has content. An empty record is our own: no space is left on the disk.
-check_number_is_taken() {
-  local attempt=
-  [ -e "$1" ] || fail "cannot write to $run_dir/events"
-  [ -s "$1" ] || sleep_until_signal 1
-  [ -s "$1" ] && return 0
-  rm -f "$1"
-  fail "no space left in $run_dir/events: the disk is full or a quota is exceeded"
-}
-
-print_begin_record() {
-  printf '%s\n' "job_id=$SLURM_JOB_ID" "restart=${SLURM_RESTART_COUNT:-0}" "nodes=$SLURM_JOB_NODELIST" \
-    "cluster=${SLURM_CLUSTER_NAME:-}" "by=$requeue_by" "began=$(date +%s)"
-}
-
-# find_last_attempt [BEFORE]: print the number of the latest attempt, or of the latest before BEFORE; nothing without one
-find_last_attempt() {
-  local file name last=
-  for file in "$run_dir"/events/attempt-*.begin; do
-    name=${file##*/attempt-} name=${name%.begin}
-    [ -e "$file" ] && { [ -z "${1:-}" ] || [[ "$name" < "$1" ]]; } && last=$name
-  done
-  printf '%s' "$last"
+  log_message "the run folder $folder was removed; submit the spec again for another run"
+  exit_for_good 1
 }
 
 # Print when Slurm will end this job, in seconds since the epoch, or nothing without a known limit. squeue knows of a
@@ -123,36 +74,6 @@ record_end_of_previous_attempt() {
   [ -e "$run_dir/events/attempt-$1.end" ] || write_record "$run_dir/events/attempt-$1.end" cause=node-failure next=continue \
     reason="it was killed before it could record its end" step="$(read_value step "$run_dir/progress")" ended="$(date +%s)"
   update_ledger "$1" "$(read_value cause "$run_dir/events/attempt-$1.end")"
-}
-
-# exit_if_run_has_ended ATTEMPT: exit from a job that would continue the run, although ATTEMPT was its last: Slurm may start
-# such a job later. Only `clusterrun resume` restarts the run then, in a job that no record here names. Slurm restarts no
-# job after scancel, so if it has restarted this one, the cause "cancel" was wrong. A script that was piped into sbatch
-# (`clusterrun render | sbatch`) has no record of `submit`, and cannot be resumed: there `scontrol requeue` restarts it.
-exit_if_run_has_ended() {
-  local next cause previous
-  next=$(read_value next "$run_dir/events/attempt-$1.end")
-  [ "$next" = end ] && job_is_of_this_run || return 0
-  cause=$(read_value cause "$run_dir/events/attempt-$1.end")
-  previous=$(read_value job_id "$run_dir/events/attempt-$1.begin")
-  if [ "$previous" = "$SLURM_JOB_ID" ]; then
-    [ "$cause" != cancel ] && run_was_submitted || return 0
-  fi
-  log_message "run $run_id has ended ($cause); use \`clusterrun resume $run_id\` to restart it"
-  case $cause in stop | cancel) exit_unfinished ;; esac
-  exit_for_good 1
-}
-
-# Whether `submit` has recorded this run: in its own folder, or in that of the array whose task it is.
-run_was_submitted() {
-  [ -e "$run_dir/events/submit.intent" ] || { [ -n "$array_job" ] && [ -e "$run_dir/../events/submit.intent" ]; }
-}
-
-# Whether an attempt of this run was in this job, or has queued it.
-job_is_of_this_run() {
-  local own=$run_dir/events/attempt-${attempt:-}.begin
-  [ -n "${CLUSTERRUN_FIRST_JOB:-}" ] ||
-    grep -lsx "job_id=$SLURM_JOB_ID" "$run_dir"/events/attempt-*.begin | grep -qvxF "$own"
 }
 
 # Slurm restarts jobs by its own rules; requeue.on and the limit of attempts without progress are enforced here. A job
@@ -175,16 +96,4 @@ may_continue_after() {
   log_message "$reason"
   write_record "$run_dir/events/attempt-$attempt.end" cause="$cause" next=end reason="$reason" exit_code=1 ended="$(date +%s)"
   return 1
-}
-
-# cancel_other_jobs ATTEMPT: at the start of the attempt after ATTEMPT, cancel the pending jobs that would continue it, too.
-cancel_other_jobs() {
-  local kind job
-  [ -e "$run_dir/events/attempt-$1.smaller" ] || [ -e "$run_dir/events/attempt-$1.successor" ] || return 0
-  for kind in begin successor smaller; do
-    job=$(read_value job_id "$run_dir/events/attempt-$1.$kind")
-    case $job in '' | *[!0-9]* | "$SLURM_JOB_ID") continue ;; esac
-    repoint_dependents "$job" "$SLURM_JOB_ID"
-    scancel --state=PENDING "$job" 2>/dev/null && log_message "cancelled job $job, which is no longer needed"
-  done
 }

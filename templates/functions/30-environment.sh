@@ -26,8 +26,9 @@ reset_slurm_defaults() {
 # If the working folder does not exist, Slurm silently runs the job in /tmp.
 enter_work_dir() { cd "$work_dir" || fail "cannot enter the working folder $work_dir on $(hostname)"; }
 
+# use_venv FOLDER [KEY]: KEY of the environment section names it in messages
 use_venv() {
-  clusterrun_step "environment.venv: cannot source $1/bin/activate on $HOSTNAME"
+  clusterrun_step "environment.${2:-venv}: cannot source $1/bin/activate on $HOSTNAME"
   # shellcheck disable=SC1091
   . "$1/bin/activate" || exit
 }

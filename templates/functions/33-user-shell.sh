@@ -66,7 +66,7 @@ fail_in_environment() {
 # sets: clusterrun_name
 print_user_program() {
   printf '%s\n' "$login_functions"
-  declare -f apply_environment find_modules use_conda use_venv warn_of_missing_secret warn_of_idle_gpus count_local_gpus \
+  declare -f apply_environment find_modules use_conda use_venv check_launcher check_python print_gpu_kind print_python_check warn_of_missing_secret warn_of_idle_gpus count_local_gpus \
     log_message clusterrun_step clusterrun_check 2>/dev/null
   declare -p run_id run_dir attempt work_dir
   # shellcheck disable=SC2154  # select_member sets it
@@ -83,7 +83,7 @@ apply_environment
 [ -z "${clusterrun_last_step:-}" ] || exit 0
 exec /bin/bash -p -c '[ -z "${POSIXLY_CORRECT+set}" ] || export "CLUSTERRUN_KEPT_POSIXLY_CORRECT=$POSIXLY_CORRECT"
 set +o posix
-while IFS= read -r -d "" -u "$1" program; do eval "$program"; done' bash "$1" "$2"
+while IFS= read -r -d "" -u "$1" clusterrun_program; do eval "$clusterrun_program"; done' bash "$1" "$2"
 END_OF_PROGRAM
 }
 
@@ -97,19 +97,16 @@ clusterrun_step() {
 clusterrun_check() { [ "$1" -eq 0 ] || exit "$1"; }
 
 # Print what the shell that follows the user's runs first; it reports the user's folder. A setup line may have redirected
-# the output, but the attempt's log is where causes are looked for.
-# sets: user_path
+# the output, but the attempt's log is where causes are looked for. A variable of the user's may have the name of one of
+# ours, so ours are local.
 print_own_program() {
   declare -f reset_shell continue_trackers set_default read_value
+  printf 'exec >> %q 2>&1\n' "$run_dir/logs/attempt-$attempt.log"
+  printf 'clusterrun_own_part() {\nlocal login_functions sweep_id= member_name=\n'
   declare -p run_id run_dir
   declare -p sweep_id member_name 2>/dev/null
-  printf 'exec >> %q 2>&1\n' "$run_dir/logs/attempt-$attempt.log"
-  printf 'own_path=%q\n' "$PATH"
+  printf 'reset_shell\nlocal PATH=%q\ncontinue_trackers\n}\nclusterrun_own_part\n' "$PATH"
   cat <<'END_OF_PROGRAM'
-reset_shell
-user_path=$PATH PATH=$own_path
-continue_trackers
-PATH=$user_path
 printf 'ready %s %s\0' "${ACCELERATE_GRADIENT_ACCUMULATION_STEPS:-1}" "$PWD" >&"$2"
 eval "exec $2>&-"
 END_OF_PROGRAM

@@ -25,14 +25,15 @@ find_network_interface() {
 # On the first node: report the nodes whose task has not started within a minute. Training silently waits for them, for
 # a quarter of an hour by torch's default.
 report_absent_nodes() {
-  local node never names=()
+  local task never names=()
   trap - TERM USR1
-  [ "${num_machines:-$SLURM_JOB_NUM_NODES}" -gt 1 ] || return 0
+  [ "${num_tasks:-${num_machines:-$SLURM_JOB_NUM_NODES}}" -gt 1 ] || return 0
   exec {never}<> <(:)
   read -r -t 60 -u "$never"  # unlike `sleep`, leaves no child behind when this shell is killed
   mapfile -t names < <(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null)
-  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-    [ -e "$run_dir/events/attempt-$attempt.here-$node" ] || log_message "${names[node]:-node $node}: no task started after 60 s"
+  for ((task = 0; task < ${num_tasks:-${num_machines:-$SLURM_JOB_NUM_NODES}}; task += ${tasks_per_node:-1})); do
+    [ -e "$run_dir/events/attempt-$attempt.here-$task" ] ||
+      log_message "${names[task / ${tasks_per_node:-1}]:-node $((task / ${tasks_per_node:-1}))}: no task started after 60 s"
   done
 }
 
@@ -41,7 +42,7 @@ report_absent_nodes() {
 report_no_connection() {
   local node
   [ "$SLURM_NODEID" -gt 0 ] && [ -z "${head_node_connected:-}" ] || return 0
-  case $(declare -f launch) in *"accelerate launch"*) ;; *) head_node_connected=1 ;; esac
+  case $launch_kind:$(declare -f launch) in torchrun:* | *"accelerate launch"*) ;; *) head_node_connected=1 ;; esac
   ! is_connected_to_head_node || head_node_connected=1
   node=$(hostname)
   [ -n "${head_node_connected:-}" ] || [ "$checks" -lt 12 ] ||
@@ -55,7 +56,7 @@ is_connected_to_head_node() {
   grep -qE "^ *[0-9]+: [0-9A-F]+:[0-9A-F]+ [0-9A-F]+:$port 01 " /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
-# Whether the task of another node failed before it was asked to stop.
+# Whether another task failed before it was asked to stop.
 another_node_crashed() {
   local file code stop_request
   for file in "$run_dir/events/attempt-$attempt".node-*; do
@@ -68,10 +69,10 @@ another_node_crashed() {
 
 # Whether the check failed on each of several nodes: then the nodes are not the cause.
 all_nodes_are_unfit() {
-  local node check
+  local task check
   [ "${num_machines:-$SLURM_JOB_NUM_NODES}" -gt 1 ] || return 1
-  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-    check=$(read_value check "$run_dir/events/attempt-$attempt.node-$node")
+  for ((task = 0; task < ${num_tasks:-${num_machines:-$SLURM_JOB_NUM_NODES}}; task += ${tasks_per_node:-1})); do
+    check=$(read_value check "$run_dir/events/attempt-$attempt.node-$task")
     [ -n "$check" ] || return 1
   done
 }

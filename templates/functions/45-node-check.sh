@@ -3,7 +3,7 @@
 # Runs on each node before the launch. The last line that the check prints is why it failed; a check that hangs fails.
 node_is_fit() {
   local output host now
-  [ -z "${skip_node_check:-}" ] || return 0
+  [ -z "${skip_node_check:-}" ] && [ "$SLURM_LOCALID" -eq 0 ] || return 0
   if IFS= read -r -d '' -t 120 output < <({ run_default_check && run_node_check; } 2>&1; printf 'exit=%s\0' $?); then
     case $output in *exit=0) return 0 ;; esac
     output=${output%exit=*} output=${output%$'\n'} output=${output##*$'\n'}
@@ -13,7 +13,7 @@ node_is_fit() {
   host=$(hostname)
   now=$(date +%s)
   log_message "$host: node check failed: ${output:-no output}"
-  write_record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" node="$host" name="${SLURMD_NODENAME:-}" \
+  write_record "$run_dir/events/attempt-$attempt.node-$SLURM_PROCID" node="$host" name="${SLURMD_NODENAME:-}" \
     check="${output:-no output}" exit_code=1 stop_request= ended="$now"
   return 1
 }

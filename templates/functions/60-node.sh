@@ -1,6 +1,7 @@
 # ---- node: the task on a node, which receives the signals, and its child, the launcher
 
-# The task on a node. It is slurmstepd's own child, the only process that receives Slurm's signals with cgroup tracking.
+# The task on a node, or each of its tasks with launcher: srun. It is slurmstepd's own child, the only process that
+# receives Slurm's signals with cgroup tracking.
 # sets: node_dir
 run_node_task() {
   local launcher watcher order_follower host now stop_handled stop_request='' another_node_failed='' signaller=''
@@ -10,7 +11,7 @@ run_node_task() {
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
   trap 'request_stop TERM' TERM
   trap 'request_stop USR1' USR1
-  (umask 077 && : > "$run_dir/events/attempt-$attempt.here-$SLURM_NODEID")
+  (umask 077 && : > "$run_dir/events/attempt-$attempt.here-$SLURM_PROCID")
   write_configs
   if [ "$num_machines" -gt 1 ] && [ -z "${GLOO_SOCKET_IFNAME:-}" ]; then
     GLOO_SOCKET_IFNAME=$(find_network_interface)
@@ -30,15 +31,18 @@ run_node_task() {
   watcher=$!
   follow_orders &
   order_follower=$!
-  disown "$watcher" "$order_follower"  # bash would log their end
+  check_torch &
+  disown "$watcher" "$order_follower" $!  # bash would log their end
   trap '' PIPE  # slurmstepd, which reads this shell's output, may have been killed
   wait_for_exit "$launcher"
   kill_leftover_processes
   # Fenced: after a nonzero exit srun would make Slurm end the step, and a later attempt has a step of that number now.
   ! attempt_is_replaced || { kill -KILL "$watcher" "$order_follower" ${signaller:+"$signaller"}; rm -rf "$node_dir"; exit 0; }
+  # `check_torch` has recorded the end of this task
+  [ ! -e "$node_dir/unfit" ] || { kill -KILL "$watcher" "$order_follower" ${signaller:+"$signaller"}; rm -rf "$node_dir"; exit 1; }
   now=$(date +%s)
   stop_handled=$(find_stop_handling)
-  write_record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" node="$host" name="${SLURMD_NODENAME:-}" \
+  write_record "$run_dir/events/attempt-$attempt.node-$SLURM_PROCID" node="$host" name="${SLURMD_NODENAME:-}" \
     exit_code="$child_exit_code" stop_request="$stop_request" stop_handled="$stop_handled" \
     another_node_failed="$another_node_failed" ended="$now"
   kill -KILL "$watcher" "$order_follower" ${signaller:+"$signaller"} 2>/dev/null  # they may have exited already
@@ -48,18 +52,27 @@ run_node_task() {
 
 # Replace this shell by one that runs `launch` for the user.
 launch_for_user() {
-  local program names
-  program=$(declare -p member_args 2>/dev/null; declare -f launch)
-  case $program in
-    *"accelerate launch"*) ;;
+  local program name names value
+  program=$(declare -p member_args 2>/dev/null; declare -f launch check_setup_line)
+  case $launch_kind:$program in
+    torchrun:* | srun:* | *"accelerate launch"*) ;;
     # a shell cannot trap a signal that was ignored when it started, and that shell runs the user's command
     *) [ -z "${stop_signal:-}" ] || { trap - "$stop_signal" && program="trap : $stop_signal"$'\n'$program; } ;;
   esac
   names=("node_dir=$node_dir" "CLUSTERRUN_STOP_FILE=$CLUSTERRUN_STOP_FILE" PET_SIGNALS_TO_HANDLE=SIGINT
     "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-5}")
+  for value in NNODES="$num_machines" NODE_RANK="$SLURM_NODEID" NPROC_PER_NODE="$((num_processes / num_machines))"; do
+    name=${value%%=*}
+    [ -n "${!name:-}" ] || names+=("$value")  # a value of the user's has precedence
+  done
   [ -z "${TMPDIR:-}" ] || names+=("TMPDIR=$TMPDIR")
   [ -z "${GLOO_SOCKET_IFNAME:-}" ] || names+=("GLOO_SOCKET_IFNAME=$GLOO_SOCKET_IFNAME")
   run_for_user "$program"$'\nlaunch' "${names[@]}"
+}
+
+# check_setup_line CODE TEXT: runs in the shell of `launch`
+check_setup_line() {
+  [ "$1" -eq 0 ] || { echo "clusterrun: $HOSTNAME: exit code $1 from $2; append || : to the line to ignore it" >&2; exit "$1"; }
 }
 
 # The user's TMPDIR is often a folder that exists on some machines only.
@@ -76,7 +89,7 @@ make_temporary_folder() {
 request_stop() {
   signal_seen=1
   if [ "$1" = TERM ] && another_node_crashed; then
-    log_message "$host: a task on another node has failed; terminating local ranks"
+    log_message "$host: another task has failed; terminating local ranks"
     another_node_failed=1
     kill_training_processes
     return

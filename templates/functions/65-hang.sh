@@ -94,14 +94,14 @@ cap_at_user_limit() { if [ "$hang" = auto ] || [ "$hang" -gt "$1" ]; then echo "
 
 # Whether srun should be about to return: a node's task has failed, or those of all nodes have ended.
 srun_should_have_returned() {
-  local node code ended_tasks=0
-  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-    [ -e "$run_dir/events/attempt-$attempt.node-$node" ] || continue
-    code=$(read_value exit_code "$run_dir/events/attempt-$attempt.node-$node")
+  local task code ended_tasks=0
+  for ((task = 0; task < ${num_tasks:-${num_machines:-$SLURM_JOB_NUM_NODES}}; task++)); do
+    [ -e "$run_dir/events/attempt-$attempt.node-$task" ] || continue
+    code=$(read_value exit_code "$run_dir/events/attempt-$attempt.node-$task")
     [ "${code:-0}" = 0 ] || return 0
     ended_tasks=$((ended_tasks + 1))
   done
-  [ "$ended_tasks" -eq "${num_machines:-$SLURM_JOB_NUM_NODES}" ]
+  [ "$ended_tasks" -eq "${num_tasks:-${num_machines:-$SLURM_JOB_NUM_NODES}}" ]
 }
 
 # end_hang REASON: collect the stack traces of all ranks, then end the step; return 1 if the run turns out not to hang.
@@ -128,25 +128,28 @@ end_hang() {
 # Create the files for the answers before requesting them: a file server may hide new files for a minute.
 # sets: silent_nodes
 request_stacks() {
-  local node try tries answer missing
-  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-    (umask 077 && : > "$run_dir/events/attempt-$attempt.stacks-$node")
+  local task try tries answer missing name
+  for ((task = 0; task < ${num_tasks:-${num_machines:-$SLURM_JOB_NUM_NODES}}; task++)); do
+    (umask 077 && : > "$run_dir/events/attempt-$attempt.stacks-$task")
   done
   echo order=stacks > "$run_dir/events/attempt-$attempt.hang"
   tries=$(($(cap_at_user_limit 60) / 5))
   for ((try = 0; try <= tries; try++)); do
     missing=
-    for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-      node_has_answered "$node" || missing="$missing $node"
+    for ((task = 0; task < ${num_tasks:-${num_machines:-$SLURM_JOB_NUM_NODES}}; task++)); do
+      task_has_answered "$task" || missing="$missing $task"
     done
     if [ -z "$missing" ] || [ "$try" -eq "$tries" ]; then break; fi
     read -r -t 5 -u "$never"
   done
   for answer in "$run_dir/events/attempt-$attempt".stacks-*; do grep -avE '^(answered|stopped)=' "$answer"; done
-  for node in $missing; do silent_nodes="$silent_nodes $(find_node_name "$node")"; done
+  for task in $missing; do
+    name=$(find_node_name $((task / ${tasks_per_node:-1})))
+    [[ "$silent_nodes " = *" $name "* ]] || silent_nodes="$silent_nodes $name"
+  done
 }
 
-node_has_answered() {
+task_has_answered() {
   [ -n "$(read_value answered "$run_dir/events/attempt-$attempt.stacks-$1")" ] ||
     [ -e "$run_dir/events/attempt-$attempt.node-$1" ]
 }
@@ -190,7 +193,7 @@ follow_orders() {
     [ -n "$order" ] || stacks_dumped=
     if [ "$order" = order=stacks ] && [ -z "$stacks_dumped" ]; then
       stacks_dumped=1
-      { dump_stacks; echo answered=yes; } > "$run_dir/events/attempt-$attempt.stacks-$SLURM_NODEID" 2>&1
+      { dump_stacks; echo answered=yes; } > "$run_dir/events/attempt-$attempt.stacks-$SLURM_PROCID" 2>&1
     elif [ "$order" = order=end ]; then
       kill_training_processes
       return

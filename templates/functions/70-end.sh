@@ -16,18 +16,27 @@ end_attempt() {
     log_message "attempt $attempt was replaced by attempt $newer_attempt; exiting without changing the run"
     exit 1
   fi
+  [ "$cause" != crash ] || retry_if_signalled set_failed_code
   retry_if_signalled update_ledger "$attempt" "$cause"
   new_exclusions=
   retry_if_signalled blame_nodes "$cause"
   retry_if_signalled set_next
   retry_if_signalled record_end "$cause" "$next" "$reason"
   log_message "attempt $attempt ended: $cause; next: $next${reason:+ ($reason)}"
+  [ "$next" != end ] || cancel_successors_of_this_attempt
   case $next:$cause in
     continue:* | by-slurm:*) continue_run "$cause" "$next" ;;
     end:finished) exit 0 ;;
     end:stop | end:cancel) exit_unfinished ;;
     *) exit_for_good $((step_exit ? step_exit : 1)) ;;
   esac
+}
+
+# At Slurm's TERM a successor may have been queued before the cause was known.
+cancel_successors_of_this_attempt() {
+  if [ -e "$run_dir/events/attempt-$attempt.successor" ] || [ -e "$run_dir/events/attempt-$attempt.smaller" ]; then
+    cancel_other_jobs "$attempt"
+  fi
 }
 
 # Without records nobody could decide on this attempt, or count it. A file server may be back in a moment.
@@ -53,6 +62,14 @@ retry_if_signalled() {
 
 # sets: cause
 set_cause() { cause=$(find_end_cause); }
+
+# When a task has failed, Slurm kills those of the other nodes, and srun's exit code is often theirs (137).
+# sets: step_exit
+set_failed_code() {
+  local code
+  code=$(find_first_failed_code)
+  step_exit=${code:-$step_exit}
+}
 
 # sets: next, reason
 set_next() {

@@ -36,7 +36,7 @@ find_end_cause() {
     else
       echo node-failure
     fi
-  elif all_nodes_are_unfit; then
+  elif environment_is_unfit || all_nodes_are_unfit; then
     echo failed-start
   elif [ -n "$launch_failure" ]; then
     echo bad-node
@@ -99,11 +99,11 @@ find_launch_failure() {
     "$run_dir/logs/attempt-$attempt.log" 2>/dev/null | head -n 1
 }
 
-# Whether the tasks of all nodes have recorded exit code 0.
+# Whether all tasks have recorded exit code 0.
 all_tasks_succeeded() {
-  local node code
-  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-    code=$(read_value exit_code "$run_dir/events/attempt-$attempt.node-$node")
+  local task code
+  for ((task = 0; task < ${num_tasks:-${num_machines:-$SLURM_JOB_NUM_NODES}}; task++)); do
+    code=$(read_value exit_code "$run_dir/events/attempt-$attempt.node-$task")
     [ "$code" = 0 ] || return 1
   done
 }
@@ -160,11 +160,25 @@ task_failed_by_itself() {
   return 1
 }
 
+# Print the exit code of the task that failed first by itself, or nothing if no task did.
+find_first_failed_code() {
+  local file code stop_request another_node_failed ended earliest='' first=''
+  for file in "$run_dir/events/attempt-$attempt".node-*; do
+    code=$(read_value exit_code "$file")
+    stop_request=$(read_value stop_request "$file")
+    another_node_failed=$(read_value another_node_failed "$file")
+    ended=$(read_value ended "$file")
+    [ "${code:-0}" -ne 0 ] && [ -z "$stop_request$another_node_failed" ] || continue
+    [ -n "$earliest" ] && [ "${ended:-0}" -ge "$earliest" ] || { earliest=${ended:-0} first=$code; }
+  done
+  echo "$first"
+}
+
 # Whether a node's task failed before it was asked to stop, or ended without a record.
 task_crashed() {
-  local node file code stop_request
-  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-    file=$run_dir/events/attempt-$attempt.node-$node
+  local task file code stop_request
+  for ((task = 0; task < ${num_tasks:-${num_machines:-$SLURM_JOB_NUM_NODES}}; task++)); do
+    file=$run_dir/events/attempt-$attempt.node-$task
     code=$(read_value exit_code "$file")
     stop_request=$(read_value stop_request "$file")
     [ -z "$stop_request" ] && [ "$code" != 0 ] && return 0

@@ -85,6 +85,7 @@ explain_end() {
     echo "$unfit attempts in a row with a node that failed the check"
   elif [[ $1 = crash || $1 = hang ]] && [ "${crashes:-0}" -gt "$max_crashes" ]; then
     [ "$1" = crash ] || what='crashes or hangs'
+    [ "$crashes" -ne 1 ] || what=$1
     echo "$crashes $what without a new checkpoint; requeue.crashes is $max_crashes"
   fi
 }

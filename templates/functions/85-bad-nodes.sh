@@ -8,7 +8,7 @@ blame_nodes() {
   for file in "$run_dir/events/attempt-$attempt".node-*; do
     check=$(read_value check "$file")
     node=$(read_value name "$file")
-    [ -z "$check" ] || exclude_node "$node" "$check"
+    [ -z "$check" ] || environment_is_unfit || exclude_node "$node" "$check"
   done
   node=
   case $1 in
@@ -80,7 +80,7 @@ record_node() {
 
 # Print the node whose task failed while all others still ran, or nothing if several failed in the same second.
 find_first_crash() {
-  local file code ended stop_request another_node_failed first='' earliest=0
+  local file code ended name stop_request another_node_failed first='' earliest=0
   for file in "$run_dir/events/attempt-$attempt".node-*; do
     code=$(read_value exit_code "$file")
     stop_request=$(read_value stop_request "$file")
@@ -91,7 +91,8 @@ find_first_crash() {
       earliest=$ended
       first=$(read_value name "$file")
     elif [ "$ended" -eq "$earliest" ]; then
-      first=
+      name=$(read_value name "$file")
+      [ "$name" = "$first" ] || first=
     fi
   done
   printf '%s' "$first"

@@ -91,6 +91,7 @@ exit_if_cancelled() {
   esac
   continuation=$(choose_continuation "$cause" by-slurm)
   [ "$continuation" = successor ] || wait_for_kill
+  ! queue_successor "$cause" || exit_with_step_code
 }
 
 # Stay until Slurm, which has requeued this job, ends it. Exit at its TERM: waiting for its KILL would keep the nodes for

@@ -74,10 +74,7 @@ set_refusal() {
   slurm_is_unreachable "$refusal" || rm -f "$run_dir/events/attempt-$attempt.successor"
 }
 
-find_queued_successor() {
-  squeue --noheader --me --states=PENDING --format='%A %o' 2>/dev/null |
-    awk -v id="$SLURM_JOB_ID" -v file="$run_dir/job.sbatch" '$1 != id && substr($0, length($1) + 2) == file {print $1; exit}'
-}
+find_queued_successor() { list_queued_jobs_of_script | head -n 1; }
 
 # submit_again OPTION...: submit this script again, with its own options and not those in this job's environment, and
 # with no variables but the secrets. A task of an array continues as an array of this task.

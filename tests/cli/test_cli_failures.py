@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from clusterrun import __version__
+from clusterrun import __version__, cli
 
 SECRET = "hf_aVeryLongTokenThatNobodyMaySee"  # noqa: S105 - what must not be found
 
@@ -43,6 +44,35 @@ def test_an_internal_error_is_one_line_and_a_file(desk):
     assert "\nclusterrun list\n" in text
     assert "Traceback (most recent call last):" in text
     assert log.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("render --set environment.variables.TOK=hunter2hunter2", "--set environment.variables.TOK=***"),
+        ("render --set=args.x=hunter2hunter2", "--set=args.x=***"),
+        ("submit --param pin=hunter2hunter2 --local", "--param pin=*** --local"),
+        (f"init --from-sbatch a.sh -- --anything {SECRET}", "-- --anything ***"),
+        ("init --from-sbatch a.sh -- --api-key hunter2hunter2", "-- --api-key ***"),
+        ("init --from-sbatch a.sh -- --password=hunter2hunter2", "-- --password=***"),
+        ("list --since 2d --name big-run", "--since 2d --name big-run"),
+    ],
+)  # fmt: skip
+def test_a_report_has_no_secret(words, shown, monkeypatch, tmp_path, capsys):
+    """Neither the command nor the message of the error, which people attach to public issues."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def fail(_words):
+        raise KeyError(f"{words} and https://me:pw@host/")
+
+    monkeypatch.setattr(cli, "_run_command", fail)
+    assert cli.main(words.split()) == 3
+    (log,) = tmp_path.iterdir()
+    text = log.read_text()
+    assert text.splitlines()[1].endswith(f" {shown}")
+    printed = text + capsys.readouterr().err
+    for secret in ("hunter2", SECRET, "me:pw"):
+        assert secret not in printed
 
 
 @pytest.mark.parametrize(

@@ -176,8 +176,11 @@ def test_the_tasks_of_an_array(desk):
     assert json.loads(desk.type("list", "--json").stdout)[0]["state"] == "PENDING"
     assert desk.type("logs", "grid-0").stdout == "task 0\n"
     done = desk.type("logs", "grid")
-    assert (done.returncode, done.stderr) == (1, "grid is a job array; each task has its own output\n"
-                                                 "  hint: name one of grid-0, grid-2\n")  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1,
+        "grid is a job array of 4 tasks; each is a separate run with its own output\n"
+        "  hint: name one of them: grid-0, grid-2 (`clusterrun status grid` shows all)\n",
+    )
     assert desk.type("status", "grid-3").returncode == 2
 
 

@@ -44,7 +44,7 @@ def test_the_announced_limit_decides(paths, age, looks):
         liveness.activity,
         liveness.hang_timeout,
     ) == (looks, age, "step", 900)
-    assert liveness.summary.startswith(f"at step 61 (step), last progress {age} s ago")
+    assert liveness.summary.startswith(f"at step 61, last progress {age} s ago")
 
 
 def test_a_report_of_an_earlier_attempt_does_not_count(paths):
@@ -64,3 +64,14 @@ def test_no_announced_limit(paths):
     """If the training process announces no limit, no verdict is given."""
     report(paths, BEGAN + 60, 0)
     assert judge_progress(paths, attempt(paths), now=BEGAN + 9000).looks_alive is None
+
+
+@pytest.mark.parametrize(("doing", "words"), [
+    ("save", "at step 61 (saving a checkpoint), last"), ("evaluation", "at step 61 (evaluating), last"),
+    ("start", "at step 61 (starting, no step done yet), last"), ("new-word", "at step 61, last"),
+])  # fmt: skip
+def test_the_activity_is_described_in_words(paths, doing, words):
+    """The words are those of `status`, never a key of the protocol."""
+    report(paths, BEGAN + 60, 900)
+    paths.progress.write_text(paths.progress.read_text().replace("doing=step", f"doing={doing}"))
+    assert judge_progress(paths, attempt(paths), now=BEGAN + 61).summary.startswith(words)

@@ -35,6 +35,7 @@ EXPECTED = {
     "nan_anomaly": ("nan", None, "returned nan values in its 0th output"),
     "shape_mismatch": ("shape-mismatch", 0, "Error(s) in loading state_dict for Linear"),
     "file_not_found": ("file-not-found", 0, "No such file or directory: 'data/train.jsonl'"),
+    "run_folder": ("run-folder", None, "the run folder was renamed or removed, or is read-only"),
     "permission": ("permission", None, "PermissionError: [Errno 13]"),
     "no_cuda": ("no-gpu", 0, "Torch not compiled with CUDA enabled"),
     "too_many_files": ("too-many-open-files", None, "Too many open files"),

@@ -32,7 +32,7 @@ def test_other_ends_exit_with_their_own_code(code: int, exits: int) -> None:
 
 
 BEGIN = """
-job_is_expedited() { return 1; }; scontrol() { :; }; squeue() { echo RUNNING; }
+job_is_expedited() { return 1; }; scontrol() { :; }; squeue() { echo "7 RUNNING"; }
 array_job= SLURM_JOB_ID=8 requeue_by=auto SLURM_JOB_NODELIST=n1
 """
 ENDED = {

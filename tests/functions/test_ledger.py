@@ -82,6 +82,13 @@ def test_a_run_that_gave_up_has_a_reason(run_dir, cause, crashes, idle, words):
     assert said("explain_end $1", cause, run_dir=run_dir, max_crashes=3) == words
 
 
+@pytest.mark.parametrize("cause", ["crash", "hang"])
+def test_one_crash_is_singular(run_dir, cause):
+    (run_dir / "ledger").write_text("crashes=1\nidle=0\n")
+    reason = f"1 {cause} without a new checkpoint; requeue.crashes is 0\n"
+    assert said("explain_end $1", cause, run_dir=run_dir, max_crashes=0) == reason
+
+
 def test_the_newest_of_a_scripts_own_checkpoints(run_dir):
     """The newest modification time counts; an empty file does not count, and names may have
     spaces.

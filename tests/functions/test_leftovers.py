@@ -78,6 +78,8 @@ def test_a_dead_node_task_leaves_no_process(tmp_path: Path) -> None:
         "PATH": os.environ["PATH"],
         "run_dir": str(tmp_path),
         "SLURM_NODEID": "0",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
         "orphan": ORPHAN,
         "attempt": "0001",
     }

@@ -157,7 +157,14 @@ def test_the_result_of_a_check(tmp_path: Path, state, words):
     (tmp_path / "events").mkdir()
     text = f"one_rank_per_gpu= head_clock=$(date +%s); {state}\nnode_is_fit"
     done = bash(
-        text, run_dir=tmp_path, attempt="0001", SLURM_NODEID=0, SLURMD_NODENAME="n0", TMPDIR="/tmp"
+        text,
+        run_dir=tmp_path,
+        attempt="0001",
+        SLURM_NODEID=0,
+        SLURM_PROCID=0,
+        SLURM_LOCALID=0,
+        SLURMD_NODENAME="n0",
+        TMPDIR="/tmp",
     )
     record = read_record(tmp_path / "events" / "attempt-0001.node-0")
     assert (done.returncode == 0) is (words is None), done.stderr

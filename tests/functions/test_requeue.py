@@ -227,7 +227,7 @@ def test_which_processes_slurms_signals_reach(config, reaches):
     """With cgroups only the task, unless the site configures otherwise; if Slurm does not respond,
     perhaps all.
     """
-    text = 'scontrol() { echo "$answer"; }; slurm_signals_all_processes && echo all; true'
+    text = 'slurm_signals_all_processes "$answer" && echo all; true'
     assert said(text, answer=config) == ("all\n" if reaches else "")
 
 

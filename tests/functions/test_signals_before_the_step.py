@@ -67,7 +67,7 @@ class Job:
         )
         environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "FAKE": str(folder), "FAKE_MODE": mode, "SLURM_JOB_ID": "7",
                  "SLURM_JOB_NODELIST": "n1", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_PARTITION": "p", "HOME": str(folder),
-                 "SLURM_SUBMIT_DIR": str(folder), "SLURM_NODEID": "0"}  # fmt: skip
+                 "SLURM_SUBMIT_DIR": str(folder), "SLURM_NODEID": "0", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}  # fmt: skip
         with self.out.open("w") as out:
             self.process = subprocess.Popen(
                 ["bash", script], env=environment, stdout=out, stderr=out, start_new_session=True

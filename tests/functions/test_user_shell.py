@@ -73,7 +73,7 @@ def run_job(
     script.write_text(text.replace("  PATH=/usr/local/bin:", f"  PATH={folder}/bin:/usr/local/bin:", 1))  # fmt: skip
     given = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "FAKE": str(folder), "FAKE_MODE": "CANCEL", "SLURM_JOB_ID": "7",
              "SLURM_JOB_NODELIST": "n1", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_PARTITION": "p", "HOME": str(folder),
-             "SLURM_SUBMIT_DIR": str(folder), "SLURM_NODEID": "0", **variables}  # fmt: skip
+             "SLURM_SUBMIT_DIR": str(folder), "SLURM_NODEID": "0", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", **variables}  # fmt: skip
     done = subprocess.run(["/bin/bash", script], env=given, cwd=folder, capture_output=True, text=True,
                           timeout=60, check=False, start_new_session=True)  # fmt: skip
     run = folder / "runs" / "r-7"
@@ -113,6 +113,21 @@ def test_the_training_sees_the_settings(tmp_path: Path) -> None:
     end, log = run_job(tmp_path, setup, command)
     assert end.get("cause") == "finished", log
     assert "TMOUT=9 P=1 LD=/x F=f N=300 D=/\n" in log
+
+
+OWN_NAMES = (
+    "sweep_id", "member_name", "program", "name", "answer", "user_path", "own_path", "login_functions", "hang", "cause",
+    "step", "node", "work_dir",
+)  # fmt: skip
+
+
+def test_the_training_sees_variables_with_names_of_the_script(tmp_path: Path) -> None:
+    """The names that the functions use, apart from those that they pass on, such as run_dir."""
+    setup = f"export {' '.join(f'{name}=users-{name}' for name in OWN_NAMES)}"
+    command = f"echo seen {' '.join(f'${name}' for name in OWN_NAMES)} $WANDB_RUN_GROUP"
+    end, log = run_job(tmp_path, setup, command)
+    assert end.get("cause") == "finished", log
+    assert f"\nseen {' '.join(f'users-{name}' for name in OWN_NAMES)}\n" in f"\n{log}"
 
 
 def test_a_secret_is_not_an_argument_of_a_program(tmp_path: Path) -> None:

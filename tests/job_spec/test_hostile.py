@@ -17,7 +17,7 @@ from tests.support.hostile_values import VALUES
 
 # Functions override programs on PATH: these replace commands and record their arguments.
 STAND_INS = r"""
-srun() { while [[ ${1:-} == --* ]]; do shift; done; export SLURM_NODEID=0; exec "$@"; }
+srun() { while [[ ${1:-} == --* ]]; do shift; done; export SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0; exec "$@"; }
 scontrol() { :; }
 squeue() { :; }
 module() { printf '%s\0' "$@" >> "$RECORD/module"; }

@@ -165,7 +165,7 @@ def test_a_run_may_be_a_module_or_a_command():
     assert load_spec("job.yaml").spec.module == "pkg.train"
     Path("job.yaml").write_text("command: |\n  cd data\n  ./prepare.sh\n")
     spec = load_spec("job.yaml").spec
-    assert (spec.command, spec.launcher) == ("cd data\n./prepare.sh\n", False)
+    assert (spec.command, spec.launch_kind) == ("cd data\n./prepare.sh\n", "command")
 
 
 def test_one_setup_line_needs_no_list():
@@ -215,7 +215,7 @@ def test_a_spec_cannot_be_changed():
 def test_more_than_one_task_per_node_is_refused():
     """The script starts one task per node, so no spec or command may request more."""
     for what, why in (
-        ("script: a.py", "accelerate starts"),
+        ("script: a.py", "the launcher starts"),
         ("command: python a.py", "the command runs once"),
     ):
         Path("job.yaml").write_text(f"{what}\nslurm: {{ntasks-per-node: 4}}\n")

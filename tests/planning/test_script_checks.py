@@ -53,6 +53,15 @@ def test_unknown_and_missing_arguments():
     )
 
 
+def test_values_that_argparse_refuses():
+    """A value with a placeholder or a variable is only known to the job."""
+    assert refused("args: {data: x, epochs: three, block-size: 1.5}") == (
+        "job.yaml:2: args.block-size: '1.5' is refused by train.py: must be a whole number\n"
+        "job.yaml:2: args.epochs: 'three' is refused by train.py: must be a whole number"
+    )
+    checked("args: {data: x, epochs: '{attempt}', block-size: 3}")
+
+
 def test_a_list_of_words():
     """Options in a list are checked, too, each at its place, up to `--`."""
     assert refused("args: [--data=x, --epohcs, -3]") == (

@@ -33,6 +33,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "checkpoint": [{}, {"checkpoint": {"path": "{run_dir}/step-*"}}],
     "signal": [{}, {"checkpoint": {"signal": "SIGTERM"}}],
     "environment": [{}, {"environment": {"modules": ["cuda"], "conda": "base"}}],
+    "gpus": [{}, {"slurm": {"gpus-per-node": 2}}],
 }
 ALL = [
     choice
@@ -40,8 +41,8 @@ ALL = [
     # a run that shrinks has several nodes, has no array, and may continue as another job
     if not choice[3] or (choice[0] and not choice[1] and not choice[4])
 ]
-# A sample is rendered; 17 is coprime to the numbers of values, so every pair of options occurs.
-RENDERED = ALL[::17]
+# A sample is rendered; 35 is coprime to the numbers of values, so every pair of options occurs.
+RENDERED = ALL[::35]
 
 
 def plan(choice: tuple[int, ...], folder: Path) -> LaunchPlan:
@@ -139,7 +140,7 @@ def test_a_rendered_script_defines_the_functions_it_calls(
 def test_a_section_is_omitted_if_the_run_does_not_need_it(tmp_path: Path) -> None:
     """The simplest run has no code for other nodes, people, smaller jobs or own checkpoints."""
     text = render(plan((0,) * len(OPTIONS), tmp_path))
-    found = "modules, conda, checkpoint, several-nodes, stop-signal, notify, smaller"
+    found = "modules, conda, checkpoint, several-nodes, torch-check, stop-signal, notify, smaller"
     assert f"\n# not needed by this run: {found}\n" in text
     for gone in (
         "find_modules",
@@ -150,7 +151,7 @@ def test_a_section_is_omitted_if_the_run_does_not_need_it(tmp_path: Path) -> Non
     ):
         assert f"{gone}() " not in text
     assert "queue_successor() {\n" in text
-    assert "# not needed" not in render(plan((1, 0, 1, 1, 0, 0, 0, 1, 1, 1), tmp_path))
+    assert "# not needed" not in render(plan((1, 0, 1, 1, 0, 0, 0, 1, 1, 1, 1), tmp_path))
 
 
 def test_the_version_changes_with_the_functions() -> None:

@@ -24,6 +24,13 @@ VALUES: list[tuple[dict[str, Any], str]] = [
     ({"environment": {"variables": {"WANDB_API_KEY": "0123456789abcdef"}}}, LEAK),
     ({"environment": {"variables": {"REMOTE": "https://u:ghp_x@github.com/x"}}}, LEAK),
     ({"environment": {"variables": {"DB_URL": "postgres://user:pw@host/db"}}}, LEAK),
+    ({"args": {"hook": "https://discord.com/api/webhooks/1/abcdef"}}, f"args.hook: {LEAK}"),
+    ({"args": {"slack": "xoxb-1234567890-abcdef"}}, f"args.slack: {LEAK}"),
+    ({"args": {"google": "AIza" + "a" * 35}}, f"args.google: {LEAK}"),
+    ({"args": {"header": "Authorization: Bearer abcdefgh1234"}}, f"args.header: {LEAK}"),
+    ({"environment": {"variables": {"HF_TOKEN": "abcdef123456"}}}, f"variables.HF_TOKEN: {LEAK}"),
+    ({"args": {"max_new_tokens": 512, "eos_token": "</s>", "sort_key": "abcdefgh12345678"}}, ""),
+    ({"environment": {"variables": {"OPENAI_API_KEY": "EMPTY", "HF_TOKEN": "{run_dir}/t"}}}, ""),
     ({"args": {"use_token": True, "pad_token": "<pad>", "tokens": 300, "token": "/a/file"}}, ""),
 ]  # fmt: skip
 PATHS = [

@@ -103,7 +103,7 @@ def test_an_array_has_no_report(tmp_path):
     write_record(paths.intent, {"run_id": "grid", "number": 1, "array": "0-1"})
     with pytest.raises(
         SpecError,
-        match="each task is a separate run\n  hint: name one of its tasks, such as grid-0",
+        match="each is a separate run with its own report\n  hint: name one of them: grid-0",
     ):
         report(str(paths.folder))
 
@@ -113,7 +113,9 @@ def test_the_output_of_report(run, capsys):
     assert main(["report", str(run.folder)]) == 0
     shown = capsys.readouterr().out
     assert re.search(
-        r"^ETTR +\d\d\.\d% of the wall time was productive training$", shown, re.MULTILINE
+        r"^ETTR +\d\d\.\d% \(effective training time ratio: productive training / wall time\)$",
+        shown,
+        re.MULTILINE,
     )
     assert re.search(r"^in the queue +1 h 3\d min +1\d\.\d%", shown, re.MULTILINE)
     assert main(["report", str(run.folder), "--json"]) == 0

@@ -19,7 +19,7 @@ from clusterrun.submission.submitting import submit
 SPEC = "command: echo trained\nname: job\n"
 # Functions override programs on PATH: these replace Slurm's commands.
 STAND_INS = """\
-srun() { while [[ ${1:-} == --* ]]; do shift; done; export SLURM_NODEID=0; exec "$@"; }
+srun() { while [[ ${1:-} == --* ]]; do shift; done; export SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0; exec "$@"; }
 scontrol() { :; }
 squeue() { :; }
 """

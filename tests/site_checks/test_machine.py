@@ -101,6 +101,9 @@ def test_which_python_is_checked(monkeypatch):
         "/opt/conda/envs/a/bin/python"
     )
     assert software.find_python(Environment(modules=("python",)), work) is None
+    based = Environment(conda="a", conda_base="/scratch/mini")
+    assert software.find_python(based, work) == Path("/scratch/mini/envs/a/bin/python")
+    assert software.find_python(Environment(uv="."), work) == Path("/project/.venv/bin/python")
     (one,) = software.check_python(Path("/nowhere/bin/python"))
     assert one.verdict == "problem"
 

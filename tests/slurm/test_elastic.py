@@ -58,6 +58,7 @@ def submit(
         slurm={"nodes": nodes, "gpus-per-node": 1},
         accelerate=strategy.accelerate(1),
         environment={"variables": variables},
+        node_check=False,  # torch finds none of the pretended GPUs
         **values,
     )
 

@@ -16,6 +16,15 @@ sys.stdout.write(f"WORLD {os.environ['WORLD_SIZE']} {os.environ.get('ACCELERATE_
 """
 
 
+ALONE = """import time
+from accelerate import Accelerator
+for step in range(100):
+    time.sleep(1)  # loads a model
+    if step > 5:
+        print(f"one of {Accelerator().num_processes} trains", flush=True)
+"""
+
+
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
     """A node with four GPUs that Slurm calls 3090."""
@@ -26,7 +35,7 @@ def desk() -> Iterator[Desk]:
 def test_gpus_of_a_type_that_starts_with_a_digit(desk: Desk) -> None:
     """As many ranks as GPUs, in each of sbatch's notations, and none of them on CPUs."""
     script = desk.write("world.py", SCRIPT)
-    runs = [desk.submit(f"gpus-{number}", script=str(script), slurm=slurm) for number, slurm in enumerate(
+    runs = [desk.submit(f"gpus-{number}", script=str(script), slurm=slurm, node_check=False) for number, slurm in enumerate(
         [{"gres": "gpu:3090:2"}, {"gpus-per-node": "3090:2"}, {"gpus": "3090:2"}])]  # fmt: skip
     for run in runs:
         assert desk.wait(run) == "COMPLETED"
@@ -70,7 +79,9 @@ def test_gpus_that_slurm_does_not_count(desk: Desk) -> None:
     try:
         script = desk.write("world.py", SCRIPT)
         site = f"run_root: {desk.run_root}\ngpus_per_node_without_gres: {{low: 2}}\n"
-        spec = desk.spec("whole", script=str(script), accelerate={"use_cpu": None})
+        spec = desk.spec(
+            "whole", script=str(script), accelerate={"use_cpu": None}, node_check=False
+        )
         desk.write("site.yaml", site)
         run = desk.submitted(desk.cli("submit", "--json", str(spec)))
         assert desk.wait(run) == "COMPLETED", run.log()
@@ -83,6 +94,21 @@ def test_gpus_that_slurm_does_not_count(desk: Desk) -> None:
     finally:
         desk.cluster.run_on("n1", ["umount", "/usr/local/sbin"])
         desk.write_site()
+
+
+def test_a_torch_that_finds_no_gpu(desk: Desk) -> None:
+    """Without GPUs, accelerate starts each rank as an independent training, without an error: the run
+    ends before their first step, for any script, and is not repeated.
+    """
+    script = desk.write("alone.py", ALONE)
+    run = desk.submit("alone", script=str(script), slurm={"gpus-per-node": 2}, real_launch=True)
+    assert desk.wait(run) == "FAILED"
+    assert run.ends() == ["failed-start"]
+    assert "trains" not in run.log()
+    why = desk.cli("why", run.run_id).stdout
+    assert " is built for CPUs, but Slurm allocated GPUs (2 for this node's ranks)" in why
+    assert "install a torch build for the CUDA version" in " ".join(why.split())
+    assert not list((run.folder / "nodes").glob("*")), "another node would have the same torch"
 
 
 def test_slurms_own_reading_of_gpu_requests(desk: Desk) -> None:

@@ -72,10 +72,23 @@ def test_a_run_that_gave_up_is_resumed(desk: Desk) -> None:
 
 
 def test_a_requeued_run_continues_without_losing_a_step(desk: Desk) -> None:
-    """`requeue` lets all ranks on two nodes save first, and the same job continues from that step."""
+    """`requeue` lets all ranks on two nodes save first, and the same job continues from that step;
+    until it has restarted, `why` never says that training continues.
+    """
     run = survive(desk, "moved", args={"slow_at": [10]}, requeue={"on": ["crash"]})
     reaches(run, 1, 10)
     printed = desk.cli("requeue", run.run_id).stderr
+    summaries = []
+
+    def has_restarted() -> bool:
+        answer = json.loads(desk.cli("why", run.run_id, "--json").stdout)
+        summaries.append(answer["next"]["summary"])
+        return len(begun(run)) > 1
+
+    until(has_restarted, 120, "the run has restarted")
+    waits = f"the run waits in the queue as job {run.job_id}; attempt 2 resumes from step "
+    assert any(words.startswith(waits) for words in summaries), summaries
+    assert "training continues" not in summaries[:-1]
 
     completes(desk, run)
     assert (

@@ -38,6 +38,7 @@ def test_a_run_survives_the_worst_settings_at_once(desk: Desk) -> None:
                           environment={"setup": SETUP, "variables": {"POSIXLY_CORRECT": 1}})  # fmt: skip
         trains(run)
         assert "user: 1 1 512 / 2" in run.log(), story(run)
+        assert "cpu binding" not in run.log()  # srun logs it for --cpu-bind under task/none
         preempt(desk, run)
         until(lambda: ends(run) != [], 60, "the attempt has ended")
         finishes(desk, run, 2)

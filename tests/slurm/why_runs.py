@@ -14,7 +14,8 @@ LIMITS = """
 sacctmgr -i add account small description=s organization=s
 sacctmgr -i add qos tiny MaxTRESPerUser=cpu=1
 for user in alice bob; do sacctmgr -i add user $user account=small,wide; done
-sacctmgr -i modify user alice set qos+=tiny
+sacctmgr -i add qos plain
+sacctmgr -i modify user alice set qos+=tiny,plain
 sacctmgr -i modify account small set GrpTRES=cpu=1
 scontrol create partitionname=tight nodes=n2 state=up prioritytier=20 preemptmode=off
 for name in down inactive; do scontrol create partitionname=$name nodes=n1 state=down; done
@@ -30,8 +31,9 @@ WAITING: dict[str, dict[str, Any]] = {
     "JobHeldAdmin": LATER,
     "PartitionDown": {"partition": "down"},
     "PartitionInactive": {"partition": "inactive"},
-    "PartitionTimeLimit": {"partition": "fixed", "time": 120},
-    "PartitionNodeLimit": {"partition": "fixed", "nodes": 4},
+    # `submit` refuses these two without a QOS, which might override the partition's limits
+    "PartitionTimeLimit": {"partition": "fixed", "time": 120, "qos": "plain"},
+    "PartitionNodeLimit": {"partition": "fixed", "nodes": 4, "qos": "plain"},
     "ReqNodeNotAvail, UnavailableNodes:n4": {"nodelist": "n4"},
     "ReqNodeNotAvail, May be reserved for other job": {"nodelist": "n3", "time": "3:00:00"},
     "Nodes required for job are DOWN": {"nodes": 4, "partition": "bottom"},

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from clusterrun.errors import SpecError
-from clusterrun.starter.from_sbatch.secrets import is_secret_name, secrets_in
+from clusterrun.job_spec.secret_forms import is_secret_name, secrets_in
 from clusterrun.starter.from_sbatch.words import names_in
 from clusterrun.starter.oracle.proof import prove
 from clusterrun.starter.sbatch import from_sbatch

@@ -100,7 +100,7 @@ def test_a_hostile_script_has_bounds(line, monkeypatch):
 def test_the_number_of_ranks_is_compared():
     text = "#!/bin/bash\nexport A=1\ntorchrun --nproc_per_node 2 train.py\n"
     assert differences(text) == []
-    found = differences(text, accelerate={"num_processes": 3})
+    found = differences(text, nproc_per_node=3)
     assert found == [Difference("ranks", 3, "node 0 has 3 ranks, and had 2")]
 
 

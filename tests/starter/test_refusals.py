@@ -15,7 +15,6 @@ ONE = "#!/bin/bash\n#SBATCH --gpus-per-node=2\n"
 @pytest.mark.parametrize(("text", "line", "what", "hint"), [
     (HEAD + "srun --container-image=/i.sqsh accelerate launch t.py", 3, "in a container", "apptainer"),
     (HEAD + "srun --container-name x --cpu-bind=none torchrun t.py", 3, "in a container", "apptainer"),
-    (HEAD + "srun --environment=pt bash -c 'accelerate launch t.py'", 3, "in a container", "apptainer"),
     (HEAD + "srun torchrun a.py\nsrun torchrun b.py", 3, "and line 4 another one", "one spec for each"),
     (HEAD + "srun bash -c 'accelerate launch a.py; accelerate launch b.py --x'\nsrun torchrun c.py", 3, "another one", "one spec for each"),
     (HEAD + "for s in 1 2; do srun torchrun t.py --seed $s; done", 3, "in a loop", "without the loop"),

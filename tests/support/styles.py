@@ -49,7 +49,9 @@ class Outcome:
         if self.draft is None:
             return 0
         environment = self.draft.values.get("environment") or {}
-        texts = [*environment.get("setup", ()), self.draft.values.get("command", "")]
+        keys = ("setup_first", "setup", "setup_each_node")
+        kept = [text for key in keys for text in environment.get(key, ())]
+        texts = [*kept, self.draft.values.get("command", "")]
         return sum(len(text.replace("\\\n", " ").splitlines()) for text in texts)
 
 

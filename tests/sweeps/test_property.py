@@ -22,7 +22,7 @@ accelerate() { printf '%s\\0' "$@" > "$RECORD/argv"; env -0 > "$RECORD/env"; }
 command() { return 0; }
 mkdir -p "$RECORD"
 node_dir=/n num_machines=1 main_process_ip=h main_process_port=1
-export SLURM_NODEID=0
+export SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0
 attempt=0001
 clusterrun_step() { :; }
 ! declare -F select_member >/dev/null || select_member

@@ -78,6 +78,9 @@ SHAPES = {
     "JobSpec.notify": "list of mappings, see [notify](#notify)",
     "JobSpec.args": "mapping, or list of words",
     "Environment.setup": "shell, or list of shell",
+    "Environment.setup_first": "shell, or list of shell",
+    "Environment.setup_each_node": "shell, or list of shell",
+    "Environment.module_use": "text, or list of text",
 }
 
 # What a field means is its docstring. These are Slurm's or accelerate's words, or say it by their
@@ -104,6 +107,7 @@ MEANINGS = {
         "an accelerate YAML of yours, used unchanged; only the rendezvous is overridden"
     ),
     "accelerate.gradient_accumulation_steps": "reaches `Accelerator()` under every strategy",
+    "environment.module_purge": "`module purge`, before the modules",
     "environment.modules": "`module load`, one by one, in this order",
     "environment.venv": "the folder of a virtual environment",
     "environment.conda": "the name or folder of a conda environment",

@@ -125,9 +125,10 @@ def _describe_check(check: str) -> str:
 
 def _print_problems(made: NewSpec) -> None:
     """Print the mistakes of the old script, and what the new run does differently."""
-    count = len(made.mistakes)
-    if count:
-        print(f"{count} mistake{'s' * (count > 1)} in the old script:\n", file=sys.stderr)
+    if made.mistakes:
+        from clusterrun.starter.from_sbatch.refused import count_mistakes  # noqa: PLC0415 - as above
+
+        print(f"{count_mistakes(made.mistakes)}:\n", file=sys.stderr)
     for problem in made.mistakes:
         print(problem, file=sys.stderr)
     if made.notes:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.screen import RANKS, coloured, uses_colours
 from clusterrun.run_logs.filters import LogFilter
-from clusterrun.run_logs.reading import AttemptChoice, LogLine, log_lines, logs
+from clusterrun.run_logs.reading import AttemptChoice, LogLine, last_attempt, log_lines, logs
 from clusterrun.units import whole_number
 
 
@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-f",
         "--follow",
         action="store_true",
-        help="follow the output until the run has ended, across requeues",
+        help="follow the output until the run has ended, also after a requeue",
     )
     parser.add_argument(
         "--attempt",
@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
     log_filter = LogFilter(options.rank, options.node, options.grep)
     if options.json:
         return _print_json_lines(options, log_filter)
+    if options.attempt is None:
+        _name_earlier_attempts(options.run)
     if uses_colours():
         return _print_coloured(options, log_filter)
     for piece in logs(
@@ -56,6 +58,15 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(piece)
         sys.stdout.flush()
     return 0
+
+
+def _name_earlier_attempts(run: str) -> None:
+    """Say that only the last attempt is shown, if there are others."""
+    last = last_attempt(run)
+    if last > 1:
+        earlier = "--attempt 1" if last == 2 else f"--attempt 1 to {last - 1}"
+        words = f"showing attempt {last}; for earlier ones use {earlier}, or --attempt all"
+        print(words, file=sys.stderr, flush=True)
 
 
 def _print_json_lines(options: argparse.Namespace, log_filter: LogFilter) -> int:

@@ -13,6 +13,8 @@ from clusterrun.reporting.goodput import PARTS
 from clusterrun.reporting.run_report import RunReport, is_array, report, write_page
 from clusterrun.units import format_duration
 
+_ETTR = "effective training time ratio: productive training / wall time"
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
@@ -52,16 +54,15 @@ def _write_html(path: Path, run_report: RunReport) -> None:
 
 def _print_report(run_report: RunReport) -> None:
     split = run_report.time_split
-    ettr = (
+    unknown = (
         "unknown: the script does not use clusterrun.training" if split.unknown else "not known yet"
     )
+    ettr = unknown if split.ettr is None else f"{split.ettr:.1%}"
     facts = {
         "run": run_report.status.run_id,
         "state": run_report.status.state.value,
         "wall": format_duration(split.wall),
-        "ETTR": ettr
-        if split.ettr is None
-        else f"{split.ettr:.1%} of the wall time was productive training",
+        "ETTR": f"{ettr} ({_ETTR})",
         "GPU hours": _format_hours(run_report.gpu_hours.used, run_report.gpu_hours.wasted)
         if run_report.gpu_hours
         else "",

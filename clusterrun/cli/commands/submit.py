@@ -10,6 +10,7 @@ from clusterrun.cli.options import add_spec_options, request_from_options
 from clusterrun.cli.output.outcomes import add_submission_options, print_submission
 from clusterrun.cli.output.printed_json import print_json
 from clusterrun.cli.output.sweep_table import format_members
+from clusterrun.cli.output.trial_answer import describe_trial
 from clusterrun.planning.preparation import Prepared, prepare
 from clusterrun.run_folder.index import RunRef
 from clusterrun.submission.submitting import submit_prepared, try_submission
@@ -57,10 +58,7 @@ def _dry_run(prepared: Prepared, *, as_json: bool) -> None:
         print(format_members(trial.members))
     else:
         sys.stdout.write(trial.script)
-    print(
-        trial.slurm_response or "note: no Slurm on this machine; only rendered the script",
-        file=sys.stderr,
-    )
+    print(describe_trial(trial.slurm_response, len(trial.members)), file=sys.stderr)
 
 
 def _warn_about_memory(prepared: Prepared) -> None:

@@ -115,4 +115,5 @@ def _format_failure(failure: FirstFailure) -> Iterator[str]:
 def _format_next(next_: Next) -> Iterator[str]:
     yield next_.summary
     if next_.command:
-        yield f"to resume: {next_.command}"
+        purpose = "end it now" if next_.command.startswith("clusterrun cancel") else "resume"
+        yield f"to {purpose}: {next_.command}"

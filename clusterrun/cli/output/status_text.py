@@ -10,20 +10,13 @@ from pathlib import Path
 from clusterrun.cli.output.screen import coloured, draw_bar, draw_sparkline, is_terminal, style_of
 from clusterrun.run_folder.attempts import Attempt, list_attempts
 from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_status.activities import ACTIVITIES
 from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.forecast import Outlook, outlook
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
 from clusterrun.units import format_clock, format_duration
 
 HEADINGS = ("ATTEMPT", "STARTED", "ENDED BY", "STEPS", "STEPS LOST", "DURATION", "JOB", "NODES")
-_ACTIVITIES = {
-    "start": "starting, no step done yet",
-    "evaluation": "evaluating",
-    "save": "saving a checkpoint",
-    "epoch": "between two epochs",
-    "end": "exiting",
-    "other": "training done, the script is still running",
-}
 
 
 def format_status(status: RunStatus, ahead: Outlook | None = None) -> str:
@@ -46,6 +39,7 @@ def format_status(status: RunStatus, ahead: Outlook | None = None) -> str:
         "excluded nodes": ", ".join(status.excluded_nodes),
         "tags": ", ".join(status.tags),
         "parameters": status.parameters,
+        "code": status.code,
         "exit code": "" if status.exit_code is None else str(status.exit_code),
         "folder": status.folder,
     }
@@ -57,7 +51,7 @@ def attempt_row(attempt: Attempt, status: RunStatus) -> tuple[str, ...]:
     last = attempt.number == status.attempt
     runs = last and not attempt.summary and not status.state.final
     ended = attempt.summary or (
-        status.reason if last and status.state.final else "running" if runs else ""
+        status.reason if last and status.state.final else "-" if runs else ""
     )
     start, end = (
         "?" if step is None else str(step)
@@ -106,7 +100,7 @@ def complete_status(status: RunStatus) -> dict[str, object]:
 
 
 def _format_state(status: RunStatus, ahead: Outlook | None) -> str:
-    doing = _ACTIVITIES.get(ahead.activity, "") if ahead else ""
+    doing = ACTIVITIES.get(ahead.activity, "") if ahead else ""
     why = status.reason if status.reason not in ("", "None") else doing
     return status.state.value + (f" ({why})" if why else "")
 

@@ -81,7 +81,7 @@ class _Read:
 def check(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> Findings:
     """Check the strategy of a spec, the config files that it names, and its script."""
     spec, gpus_requested = loaded.spec, requests_gpus(loaded.spec.slurm)
-    if not spec.launcher:
+    if spec.command is not None:
         return Findings(make_launch(spec, Configs(), gpus_requested=gpus_requested))
     problems: list[Problem] = []
     read = _read(loaded, work_dir, script, problems)
@@ -98,7 +98,7 @@ def check(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> Find
         check_config(read.words, machines)
         findings.notes.extend(_unchanged(str(spec.accelerate.config_file), read))
     _check_keys(read, loaded, work_dir)
-    still_taken = partial(has_training_argument, _environment(loaded, work_dir))
+    still_taken = partial(has_training_argument, environment_folder(loaded, work_dir))
     check_arguments(read.whole, spec, read.script, still_taken)
     check_accumulation(read.whole, read.script, training)
     _check_jsons(read, machines, training)
@@ -114,7 +114,7 @@ def check(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> Find
 
 def check_names(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> list[Problem]:
     """Check only a spec's keys of accelerate, and whether its config files can be read."""
-    if not loaded.spec.launcher:
+    if loaded.spec.command is not None:
         return []
     problems: list[Problem] = []
     read = _read(loaded, work_dir, script, problems)
@@ -124,7 +124,7 @@ def check_names(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -
 
 def _check_keys(read: _Read, loaded: Loaded, work_dir: Path) -> None:
     if read.words.tree.keys() & SECTIONS.keys() or read.config is not None:
-        check_keys(read.words, read_accelerate_keys(_environment(loaded, work_dir)))
+        check_keys(read.words, read_accelerate_keys(environment_folder(loaded, work_dir)))
 
 
 def _text(file: ConfigFile | None) -> str | None:
@@ -235,9 +235,10 @@ def _unchanged(name: str, read: _Read) -> list[str]:
     return [f"{name} is used unchanged, except {', '.join(names)}"] if names else []
 
 
-def _environment(loaded: Loaded, work_dir: Path) -> Path | None:
+def environment_folder(loaded: Loaded, work_dir: Path) -> Path | None:
     """Return the folder of the run's Python environment; None if the spec names none."""
-    name = loaded.spec.environment.venv or loaded.spec.environment.conda
+    own = loaded.spec.environment
+    name = own.venv or own.conda or (f"{own.uv}/.venv" if own.uv else None)
     return work_dir / name if name and "\0" not in name else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,46 @@ def has_training_argument(environment: Path | None, name: str) -> bool:
             return False
         return re.search(rf"^    {re.escape(name)}\s*:", source, re.MULTILINE) is not None
     return False
+
+
+_CLASS_FILES = {
+    "transformers": ("training_args.py", "training_args_seq2seq.py"),
+    "trl": ("trainer/*_config.py",),
+}
+
+
+def find_arguments_class(environment: Path, full_name: str) -> list[ast.ClassDef] | None:
+    """Return a library's dataclass, such as `transformers.TrainingArguments`, and its bases.
+
+    None if one of them is not found in the environment.
+    """
+    package, name = full_name.partition(".")[0], full_name.rpartition(".")[2]
+    for pattern in _CLASS_FILES.get(package, ()):
+        for path in sorted(environment.glob(f"lib/python3*/site-packages/{package}/{pattern}")):
+            found = _find_class_in(path, name)
+            if found is not None:
+                bases = [_find_base(environment, package, base) for base in found.bases]
+                known = [classes for classes in bases if classes is not None]
+                return [found, *itertools.chain(*known)] if len(known) == len(bases) else None
+    return None
+
+
+def _find_base(environment: Path, package: str, base: ast.expr) -> list[ast.ClassDef] | None:
+    name = ast.unparse(base).rpartition(".")[2]
+    here = find_arguments_class(environment, f"{package}.{name}")
+    return here or find_arguments_class(environment, f"transformers.{name}")
+
+
+def _find_class_in(path: Path, name: str) -> ast.ClassDef | None:
+    try:
+        text = path.read_text(encoding="utf-8")
+        if f"class {name}" not in text:
+            return None
+        tree = ast.parse(text)
+    except (OSError, ValueError, SyntaxError):
+        return None
+    classes = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    return next((node for node in classes if node.name == name), None)
 
 
 def _find_folders(package: str, environment: Path | None) -> Iterator[Path]:

@@ -6,16 +6,16 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from clusterrun.quoting import Shell
-from clusterrun.starter.from_sbatch.bash import text_of
-from clusterrun.starter.from_sbatch.expansion import one_word, resolve
-from clusterrun.starter.from_sbatch.facts import Facts, Kept, Variable
-from clusterrun.starter.from_sbatch.secrets import (
+from clusterrun.job_spec.secret_forms import (
     is_secret_name,
     names_of_secrets,
     secrets_in,
     variable_of_flag,
 )
+from clusterrun.quoting import Shell
+from clusterrun.starter.from_sbatch.bash import text_of
+from clusterrun.starter.from_sbatch.expansion import one_word, resolve
+from clusterrun.starter.from_sbatch.facts import Facts, Kept, Variable
 from clusterrun.starter.from_sbatch.words import Scope, Word, line_of, names_in, with_names
 
 if TYPE_CHECKING:

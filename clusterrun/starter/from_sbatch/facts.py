@@ -19,6 +19,8 @@ class Kept:
     """The variables and functions that it defines."""
     soft: bool = False
     """Whether it is needed only if another line needs what it defines."""
+    first: bool = False
+    """Whether it may select what the modules and activations after it find."""
 
     @property
     def reads(self) -> set[str]:
@@ -79,9 +81,17 @@ class Facts:
     name: str
     text: str
     directives: Directives
+    purge: int = 0
+    """The line of a `module purge` before all modules."""
+    module_folders: list[tuple[int, str]] = field(default_factory=list)
+    """The folders of `module use` before all modules."""
     modules: list[tuple[int, str]] = field(default_factory=list)
     venv: tuple[int, str] | None = None
     conda: tuple[int, str] | None = None
+    conda_base: str = ""
+    """Where conda is installed, if the job script would not find it."""
+    conda_line: tuple[int, str, str] | None = None
+    """The line that sources conda.sh, its text, and its base; empty: the submitting shell's."""
     variables: dict[str, Variable] = field(default_factory=dict)
     secrets: dict[str, int] = field(default_factory=dict)
     """The names of secrets, and the first line of each."""

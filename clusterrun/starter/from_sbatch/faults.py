@@ -33,9 +33,10 @@ def arguments_hint(name: str) -> str:
 def shell_pieces(draft: Draft) -> Iterator[tuple[int, str]]:
     """Yield the shell texts of a draft, each with its line in the old script; 0 if not known."""
     environment = draft.values.get("environment") or {}
-    for number, text in enumerate(environment.get("setup", ())):
-        comment = draft.comments.get(("environment", "setup", number), "").removeprefix("line ")
-        yield int(comment) if comment.isdigit() else 0, text
+    for key in ("setup_first", "setup"):
+        for number, text in enumerate(environment.get(key, ())):
+            comment = draft.comments.get(("environment", key, number), "").removeprefix("line ")
+            yield int(comment) if comment.isdigit() else 0, text
     if "command" in draft.values:
         yield draft.command_line, draft.values["command"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from clusterrun.job_spec.secret_forms import is_secret_name, names_of_secrets
 from clusterrun.job_spec.yaml_text import typed
 from clusterrun.starter.from_sbatch.facts import Facts, Kept
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
-from clusterrun.starter.from_sbatch.secrets import is_secret_name, names_of_secrets, without_secrets
+from clusterrun.starter.from_sbatch.secrets import without_secrets
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 from clusterrun.starter.from_sbatch.setup import BUILDS, RENDEZVOUS
 from clusterrun.starter.from_sbatch.words import names_in
@@ -27,6 +28,7 @@ def environment_section(
     facts: Facts,
     requested: ResourceRequest,
     selected: SelectedCommand,
+    first: list[Kept],
     setup: list[Kept],
     shell: Mapping[str, str],
 ) -> tuple[dict[str, Any], set[str]]:
@@ -39,16 +41,13 @@ def environment_section(
     variables = _exported_variables(facts, selected) | _read_export_option(
         facts, requested, selected
     )
-    defined = {*variables}.union(*(kept.defines for kept in setup))
+    lines = [*first, *setup]
+    defined = {*variables}.union(*(kept.defines for kept in lines))
     inherited = _inherited_variables(
-        facts, [selected.command, *(kept.text for kept in setup)], defined, shell
+        facts, [selected.command, *(kept.text for kept in lines)], defined, shell
     )
     variables = {**inherited, **variables}
-    hidden = {
-        name
-        for name, value in variables.items()
-        if names_of_secrets(value) or value in facts.written_secrets
-    }
+    hidden = _find_hidden(facts, variables)
     secrets = {*facts.secrets, *hidden}
     inherits = requested.text("export").upper() not in _NOTHING
     if inherits:
@@ -58,21 +57,35 @@ def environment_section(
         for name, value in variables.items()
         if name not in hidden
     }
-    python = (
-        active_python(shell)
-        if inherits and not (facts.venv or facts.conda or _activates(setup))
-        else {}
-    )
+    selected_here = facts.venv or facts.conda or _activates(lines)
+    python = active_python(shell) if inherits and not selected_here else {}
     found: dict[str, Any] = {
+        "setup_first": _texts(first, facts),
+        "module_purge": bool(facts.purge),
+        "module_use": [name for _, name in facts.module_folders],
         "modules": [name for _, name in facts.modules],
         "venv": facts.venv[1] if facts.venv else None,
         "conda": facts.conda[1] if facts.conda else None,
+        "conda_base": facts.conda_base if facts.conda else None,
         **python,
         "variables": shown,
-        "setup": [without_secrets(kept.text, facts.written_secrets, flags=True) for kept in setup],
+        "setup": _texts(setup, facts),
         "secrets": [*facts.secrets, *sorted(secrets - {*facts.secrets})],
     }
     return {key: value for key, value in found.items() if value}, set(inherited)
+
+
+def _find_hidden(facts: Facts, variables: Mapping[str, str]) -> set[str]:
+    """Return the names of variables whose value is a secret."""
+    return {
+        name
+        for name, value in variables.items()
+        if names_of_secrets(value) or value in facts.written_secrets
+    }
+
+
+def _texts(lines: list[Kept], facts: Facts) -> list[str]:
+    return [without_secrets(kept.text, facts.written_secrets, flags=True) for kept in lines]
 
 
 def _activates(setup: list[Kept]) -> bool:

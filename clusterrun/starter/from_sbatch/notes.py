@@ -10,6 +10,7 @@ from clusterrun.job_spec import options
 from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.from_sbatch.facts import Facts
+from clusterrun.starter.from_sbatch.other_launchers import carried_options
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 from clusterrun.starter.from_sbatch.setup import lines_after
@@ -34,7 +35,7 @@ def notes_of(
     notes = sorted(
         {
             *_note_launch(requested, selected),
-            *_note_options(requested, facts.text),
+            *_note_options(requested, selected, facts.text),
             *_note_omissions(facts, requested, selected, draft),
             *_note_setup(draft),
         }
@@ -54,14 +55,10 @@ def _note_launch(
     elif not selected.launched:
         where = "each node" if started.srun or requested.nodes == 1 else "the first node only"
         yield started.line, f"becomes a command, which runs on {where} as written"
-    elif started.kind == "python" and requested.nodes * requested.tasks_a_node > 1:
-        what = (
-            "accelerate now starts the processes; read RANK, LOCAL_RANK and WORLD_SIZE instead of "
-            "SLURM_PROCID"
-        )
-        yield started.line, what
-    elif started.kind in ("torchrun", "deepspeed", "python"):
-        what = f"accelerate launch replaces {started.kind}"
+    elif started.kind == "deepspeed":
+        yield started.line, "torchrun replaces deepspeed"
+    elif started.kind == "python" and selected.launcher == "accelerate":
+        what = "accelerate launch replaces python"
         yield started.line, f"{what}; install accelerate in its environment"
     yield from _note_dropped_parts(selected)
 
@@ -72,7 +69,10 @@ def _note_dropped_parts(selected: SelectedCommand) -> Iterator[tuple[int, str]]:
     for line, flag, name in selected.left:
         yield line, f"{flag} removed: read {name} from the environment in the training script"
     srun = started.srun.options if started.srun else {}
-    for name in sorted(set(srun) - _HANDLED_OF_SRUN):
+    if "environment" in carried_options(selected):
+        what = "srun --environment is passed on; its container needs bash, and the run folder"
+        yield started.line, what
+    for name in sorted(set(srun) - _HANDLED_OF_SRUN - {*carried_options(selected)}):
         if name != "export" or not srun[name].upper().startswith("ALL"):
             option = f"--{name}={srun[name]}" if srun[name] else f"--{name}"
             yield started.line, f"srun {option} not translated: the job script calls srun itself"
@@ -89,9 +89,11 @@ def _note_dropped_parts(selected: SelectedCommand) -> Iterator[tuple[int, str]]:
         yield started.line, f"{what}: the job script starts one launcher per node"
 
 
-def _note_options(requested: ResourceRequest, text: str) -> Iterator[tuple[int, str]]:
+def _note_options(
+    requested: ResourceRequest, selected: SelectedCommand, text: str
+) -> Iterator[tuple[int, str]]:
     for name, option in requested.directives.options.items():
-        if name in options.TASKS and requested.tasks_a_node > 1:
+        if name in options.TASKS and requested.tasks_a_node > 1 and selected.launcher != "srun":
             tasks = requested.tasks_a_node
             what = (
                 f"--{name}={option.value} replaced by one task per node with {tasks} times its CPUs"
@@ -144,9 +146,9 @@ def _note_omissions(
         yield line, "not translated: a run ends with its training"
     for line, _ in facts.traps:
         yield line, "trap removed: the job script saves and requeues by itself"
-    if any("conda info --base" in kept.text for kept in facts.kept) and not facts.modules:
-        what = "`conda info --base` needs conda on PATH, which the job does not have"
-        yield 0, f"{what}; write the path of conda.sh, or load conda's module before it"
+    if facts.conda and facts.conda_line and not facts.conda_base:
+        what = "submit uses the conda of your shell (CONDA_EXE), as `conda info --base` did"
+        yield facts.conda_line[0], f"{what}; environment.conda_base names another one"
     if not requested.gpus_a_node and selected.launched:
         yield from _note_cpus(draft)
     if facts.reads_arguments:
@@ -158,16 +160,22 @@ def _note_omissions(
         yield line, "cannot be parsed as bash; kept as written"
 
 
+def _list_lines(draft: Draft, key: str) -> list[str]:
+    """Return the numbers of the script's lines that a key of the environment keeps."""
+    texts = (draft.values.get("environment") or {}).get(key, ())
+    comments = (
+        draft.comments.get(("environment", key, number), "") for number in range(len(texts))
+    )
+    return [comment.removeprefix("line ") for comment in comments]
+
+
 def _note_setup(draft: Draft) -> Iterator[tuple[int, str]]:
     environment = draft.values.get("environment") or {}
-    setup = range(len(environment.get("setup", ())))
-    lines = [
-        draft.comments.get(("environment", "setup", number), "").removeprefix("line ")
-        for number in setup
-    ]
+    lines = _list_lines(draft, "setup_first") + _list_lines(draft, "setup")
     if lines:
         which = f"line{'s' * (len(lines) > 1)} {', '.join(dict.fromkeys(lines))}"
-        what = f"{which}: moved to environment.setup, which runs on the first node"
+        keys = " and ".join(key for key in ("setup_first", "setup") if environment.get(key))
+        what = f"{which}: moved to environment.{keys}, which runs on the first node"
         yield 0, f"{what}; each line must succeed"
     activated = any(
         "activate" in line or line.startswith("use_") for line in environment.get("setup", ())

@@ -62,8 +62,14 @@ def _note_other(facts: Facts, name: str, texts: Sequence[str], text: str, line: 
     return True
 
 
-def _keep_line(facts: Facts, text: str, line: int) -> None:
-    facts.kept.append(Kept(line, text))
+def _keep_line(facts: Facts, text: str, line: int, *, first: bool = False) -> None:
+    facts.kept.append(Kept(line, text, first=first))
+
+
+def _comes_first(facts: Facts) -> bool:
+    """Return whether nothing before this line depends on the order of the environment's keys."""
+    selected = facts.purge or facts.module_folders or facts.modules or facts.venv or facts.conda
+    return not (selected or facts.variables or _keeps_order(facts))
 
 
 def _note_module(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: bool) -> None:
@@ -74,9 +80,15 @@ def _note_module(facts: Facts, texts: Sequence[str], text: str, line: int, *, kn
         and words[0] not in _LOADS | {"purge", "list", "use", "unload", "avail", "reset"}
     ):
         words = ["load", *words]
+    in_order = _keeps_order(facts)
+    if words == ["purge"] and not (in_order or facts.modules or facts.module_folders):
+        facts.purge = facts.purge or line
     if not words or words[0] in ("purge", "list", "avail", "reset"):
         return  # a job starts without modules
-    in_order = _keeps_order(facts)
+    plain = known and not any(word.startswith("-") for word in texts[1:])
+    if words[0] == "use" and plain and not (in_order or facts.modules):
+        facts.module_folders += [(line, word) for word in words[1:]]
+        return
     if (
         words[0] in _LOADS
         and known
@@ -92,7 +104,8 @@ def _note_module(facts: Facts, texts: Sequence[str], text: str, line: int, *, kn
 
 def _keeps_order(facts: Facts) -> bool:
     """Return whether modules or sourced files are kept as lines, so that what follows is, too."""
-    return any(kept.text.startswith(("module ", "source ", ". ", "eval ")) for kept in facts.kept)
+    openers = ("module ", "source ", ". ", "eval ")
+    return any(kept.text.startswith(openers) and not kept.first for kept in facts.kept)
 
 
 def _is_found(base: PurePosixPath, scope: Scope) -> bool:
@@ -113,22 +126,35 @@ def _note_source(
         facts.venv, facts.conda = (line, str(path.parent.parent)), None
     elif known and path.name == "conda.sh" and _is_found(path.parents[2], scope):
         pass  # the job script finds it there
+    elif _is_conda_script(path, facts, known=known) and not _keeps_order(facts):
+        facts.conda_line = (line, text, str(path.parents[2]) if known else "")
     elif path.name in (".bashrc", ".bash_profile", ".profile", "profile") and known:
-        _keep_line(facts, f"{text} || :", line)
+        _keep_line(facts, f"{text} || :", line, first=_comes_first(facts))
         scope.is_open = True
     else:
-        _keep_line(facts, text, line)
+        _keep_line(facts, text, line, first=_comes_first(facts))
         scope.is_open = True
+
+
+def _is_conda_script(path: PurePosixPath, facts: Facts, *, known: bool) -> bool:
+    """Return whether a sourced file is conda's: by its place, or by `conda info --base`."""
+    if path.parts[-3:] != ("etc", "profile.d", "conda.sh"):
+        return False
+    return path.is_absolute() if known else "conda info --base" in facts.text
 
 
 def _note_conda(facts: Facts, names: Sequence[str], text: str, line: int, *, known: bool) -> None:
     if len(names) == 1 and known and _keeps_order(facts):
         _keep_line(facts, f"use_conda {quote(names[0])}", line)
         return
-    by_hand = any("conda" in kept.text for kept in facts.kept)
+    by_hand = any("conda" in kept.text and not kept.soft for kept in facts.kept)
     if len(names) == 1 and known and not by_hand:
         facts.conda, facts.venv = (line, names[0]), None
+        facts.conda_base = facts.conda_line[2] if facts.conda_line else ""
     else:
+        if facts.conda_line is not None:
+            _keep_line(facts, facts.conda_line[1], facts.conda_line[0])
+            facts.conda_line = None
         _keep_line(facts, text, line)
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from clusterrun.job_spec.secret_forms import is_secret_name, secrets_in
 from clusterrun.quoting import Shell
 from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.assignments import Assignments, is_computed
 from clusterrun.starter.from_sbatch.bash import below, text_of
 from clusterrun.starter.from_sbatch.expansion import resolve
 from clusterrun.starter.from_sbatch.facts import Facts, Kept, Started
-from clusterrun.starter.from_sbatch.secrets import is_secret_name, secrets_in
 from clusterrun.starter.from_sbatch.srun import strip_srun
 from clusterrun.starter.from_sbatch.words import Bare, Scope, Word, line_of
 

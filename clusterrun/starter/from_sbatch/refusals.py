@@ -10,6 +10,7 @@ from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.facts import Facts, Started
 from clusterrun.starter.from_sbatch.faults import arguments_hint
 from clusterrun.starter.from_sbatch.names_read import positional_read
+from clusterrun.starter.from_sbatch.other_launchers import carried_options
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand, tasks_of
 from clusterrun.starter.from_sbatch.uncounted_gpus import counts_no_processes, uses_uncounted_gpus
@@ -49,8 +50,9 @@ def _refuse_container(
     _facts: Facts, _requested: ResourceRequest, selected: SelectedCommand
 ) -> Refusals:
     srun = selected.started.srun
+    carried = carried_options(selected)
     for name, value in (srun.options if srun else {}).items():
-        if name.startswith(_CONTAINER):
+        if name.startswith(_CONTAINER) and name not in carried:
             what = f"srun --{name}={value} runs the training in a container, which would be lost"
             hint = (
                 "write the container into the command: in a copy of the script, replace the option "
@@ -155,7 +157,7 @@ def _refuse_tasks_of_command(
     what = f"srun starts {tasks} tasks on each node, but a command runs once on each"
     hint = (
         f"start the processes of a node with torchrun --nproc-per-node {tasks} in the command, or "
-        "use Python without a container, which accelerate starts once for each GPU"
+        "use Python without a container, which srun starts once for each task"
     )
     yield started.line_of_words, what, hint
 
@@ -164,7 +166,7 @@ def _refuse_uncounted_gpus(
     facts: Facts, requested: ResourceRequest, selected: SelectedCommand
 ) -> Refusals:
     parsed = selected.parsed
-    if not selected.launched or parsed.kind == "torchrun":
+    if not selected.launched or parsed.kind == "torchrun" or selected.launcher == "srun":
         return
     if uses_uncounted_gpus(facts, requested, selected) and counts_no_processes(
         frozenset(parsed.flags)

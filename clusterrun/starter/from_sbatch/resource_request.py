@@ -94,24 +94,28 @@ class ResourceRequest:
             known |= {name: self.text(option)} if self.text(option) else {}
         return known
 
-    def section(self) -> dict[str, str | bool]:
-        """Return the `slurm` section: the same nodes, CPUs and GPUs, in one task per node."""
+    def section(self, *, per_task: bool = False) -> dict[str, str | bool]:
+        """Return the `slurm` section: the same nodes, CPUs and GPUs, in one task per node.
+
+        With `per_task`, the tasks of a node stay as they are, and CPUs count for each.
+        """
         section: dict[str, str | bool] = {}
         for name, option in self.directives.options.items():
             if name in (*_COUNTED, *options.TASKS, *options.OWNED, *options.REFUSED):
                 continue
             if name in options.KNOWN and option.value is not False:
                 section[name] = option.value
-        section |= dict(self._count_options())
+        section |= dict(self._count_options(per_task=per_task))
         return _sort_options(section)
 
-    def _count_options(self) -> Iterator[tuple[str, str]]:
+    def _count_options(self, *, per_task: bool) -> Iterator[tuple[str, str]]:
         if self.text("nodes") or self.nodes > 1:
             yield "nodes", self.text("nodes") or str(self.nodes)
-        cpus = self.number("cpus-per-task") or (
-            self.tasks_a_node > 1 and not self.text("cpus-per-gpu")
-        )
-        if cpus:
+        own = self.number("cpus-per-task")
+        cpus = own or (self.tasks_a_node > 1 and not self.text("cpus-per-gpu"))
+        if own and per_task:
+            yield "cpus-per-task", str(own)
+        elif cpus and not per_task:
             yield "cpus-per-task", str(int(cpus) * self.tasks_a_node)
         if self.text("gpus-per-task"):
             kind = self.text("gpus-per-task").rpartition(":")[0]

@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from clusterrun.job_spec.secret_forms import is_secret_flag, is_secret_name
 from clusterrun.quoting import Shell
 from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.facts import Facts, Kept, Started
 from clusterrun.starter.from_sbatch.flags import Parsed, parse_command
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
-from clusterrun.starter.from_sbatch.secrets import is_secret_flag, is_secret_name
 from clusterrun.starter.from_sbatch.words import Word
 
 _TRAINS = re.compile(r"train|tune|sft|dpo|grpo|ppo|\bfit\b|main\.py|run_\w+\.py", re.IGNORECASE)
@@ -30,13 +30,24 @@ class SelectedCommand:
     """Why it is a `command`, although it uses a launcher."""
     arguments: tuple[Word, ...] = ()
     command: str = ""
+    starts_ranks: bool = False
+    """Whether srun starts Python once for each rank."""
     left: tuple[tuple[int, str, str], ...] = ()
     """Line, flag and variable of each secret that is omitted from the arguments."""
 
     @property
     def launched(self) -> bool:
-        """Whether accelerate starts the processes."""
+        """Whether a launcher starts the processes."""
         return self.form != "command"
+
+    @property
+    def launcher(self) -> str:
+        """The launcher of the spec; empty for a command."""
+        if not self.launched:
+            return ""
+        if self.parsed.kind in ("torchrun", "deepspeed"):
+            return "torchrun"
+        return "srun" if self.starts_ranks else "accelerate"
 
 
 def select_command(
@@ -66,7 +77,12 @@ def select_command(
     if why is not None:
         return SelectedCommand(started, parsed, "command", why, command=command_of(started, parsed))
     return SelectedCommand(
-        started, parsed, parsed.what, arguments=tuple(arguments), left=tuple(left)
+        started,
+        parsed,
+        parsed.what,
+        arguments=tuple(arguments),
+        starts_ranks=parsed.kind == "python" and _starts_ranks(started, requested),
+        left=tuple(left),
     )
 
 
@@ -98,11 +114,11 @@ def _reason_for_command(
 def _reason_for_python(
     started: Started, parsed: Parsed, requested: ResourceRequest, read_file: ReadFile
 ) -> str | None:
-    """Return why plain Python stays a `command`: one process per node, or no use of accelerate."""
+    """Return why plain Python stays a `command`: one process, or no use of accelerate."""
     if _starts_ranks(started, requested):
         return None
     if requested.nodes > 1 or requested.gpus_a_node > 1:
-        return "it starts one process per node; as a script, accelerate would start one per GPU"
+        return "it starts one process; as a script, accelerate would start one per GPU"
     path = parsed.target.text if parsed.what == "script" and parsed.target is not None else None
     text = read_file(path) if path is not None else None
     uses = text is not None and ("accelerate" in text or "transformers" in text)
@@ -110,8 +126,11 @@ def _reason_for_python(
 
 
 def _starts_ranks(started: Started, requested: ResourceRequest) -> bool:
-    """Return whether srun starts several tasks per node, each a rank."""
-    return started.srun is not None and tasks_of(started, requested) > 1
+    """Return whether srun starts several tasks, each a rank."""
+    if started.srun is None:
+        return False
+    total = started.srun.options.get("ntasks", "")
+    return requested.nodes * tasks_of(started, requested) > 1 and total != "1"
 
 
 def tasks_of(started: Started, requested: ResourceRequest) -> int:

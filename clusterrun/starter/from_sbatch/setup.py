@@ -14,7 +14,8 @@ from clusterrun.starter.from_sbatch.words import names_in
 RENDEZVOUS = frozenset(
     """
     MASTER_ADDR MASTER_PORT MAIN_PROCESS_IP MAIN_PROCESS_PORT WORLD_SIZE RANK LOCAL_RANK NODE_RANK
-    MACHINE_RANK NNODES NUM_NODES NPROC_PER_NODE GPUS_PER_NODE NUM_PROCESSES NUM_MACHINES
+    LOCAL_WORLD_SIZE MACHINE_RANK NNODES NUM_NODES NPROC_PER_NODE GPUS_PER_NODE NUM_PROCESSES
+    NUM_MACHINES
     SLURM_CPU_BIND SRUN_CPUS_PER_TASK RDZV_HOST RDZV_PORT head_node_ip HEAD_NODE_IP HEAD_NODE
     """.split()
 )
@@ -51,6 +52,13 @@ def setup_lines(facts: Facts, selected: SelectedCommand) -> list[Kept]:
             text = f"{text}\nexport {' '.join(sorted(exported))}"
         needed_lines.append(replace(kept, text=text))
     return needed_lines[::-1]
+
+
+def split_setup(lines: list[Kept]) -> tuple[list[Kept], list[Kept]]:
+    """Return the lines that come before modules and activations, and those after them."""
+    places = [number for number, kept in enumerate(lines, 1) if kept.first]
+    count = places[-1] if places else 0
+    return lines[:count], lines[count:]
 
 
 def _is_array(kept: Kept) -> bool:

@@ -58,7 +58,7 @@ def _find_background(
 
 
 def _find_strict(facts: Facts, _requested: ResourceRequest, selected: SelectedCommand) -> Mistakes:
-    prepared = [line for line, _ in facts.modules]
+    prepared = [line for line, _ in (*facts.module_folders, *facts.modules)]
     prepared += [place[0] for place in (facts.venv, facts.conda, facts.folder) if place]
     prepared += [
         kept.line
@@ -106,7 +106,7 @@ def _find_secrets(
 
 
 def _has_value(lines: list[str], number: int, name: str) -> bool:
-    from clusterrun.starter.from_sbatch.secrets import names_of_secrets  # noqa: PLC0415
+    from clusterrun.job_spec.secret_forms import names_of_secrets  # noqa: PLC0415
 
     return 0 <= number < len(lines) and name in names_of_secrets(lines[number])
 

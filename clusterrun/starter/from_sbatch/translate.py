@@ -20,8 +20,10 @@ from clusterrun.starter.from_sbatch.faults import find_faults
 from clusterrun.starter.from_sbatch.mistakes import find_mistakes
 from clusterrun.starter.from_sbatch.new_environment import active_python, environment_section
 from clusterrun.starter.from_sbatch.notes import notes_of
+from clusterrun.starter.from_sbatch.other_launchers import add_launcher_keys, carried_options
 from clusterrun.starter.from_sbatch.reader import read_script
 from clusterrun.starter.from_sbatch.refusals import find_refusals
+from clusterrun.starter.from_sbatch.refused import TranslationRefusedError
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.secrets import without_secrets
 from clusterrun.starter.from_sbatch.sections import (
@@ -34,7 +36,7 @@ from clusterrun.starter.from_sbatch.selected_command import (
     SelectedCommand,
     select_command,
 )
-from clusterrun.starter.from_sbatch.setup import setup_lines, with_arrays
+from clusterrun.starter.from_sbatch.setup import setup_lines, split_setup, with_arrays
 from clusterrun.starter.from_sbatch.uncounted_gpus import uses_uncounted_gpus
 from clusterrun.starter.from_sbatch.words import Word
 
@@ -74,20 +76,21 @@ def translate(
     if selected is None:
         hint = "pass the sbatch script that starts the training"
         raise SpecError([Problem(name, "", "no training command found", hint)])
+    written = {value: name for value, name in facts.written_secrets.items() if len(value) > 5}
     refusals = find_refusals(facts, requested, selected)
     if refusals:
-        raise SpecError(refusals)
+        draft = Draft(mistakes=find_mistakes(facts, requested, selected))
+        _hide_secrets(draft, written)
+        raise TranslationRefusedError(refusals, draft.mistakes)
     selected = _add_default_config(selected, shell, read_file)
     draft = Draft(command_line=selected.started.line_of_words)
     _Translator(draft, facts, requested, selected, shell).fill(read_file)
     draft.mistakes = find_mistakes(facts, requested, selected)
     draft.notes = notes_of(facts, requested, selected, draft)
     problems = find_faults(draft, name, shell)
+    _hide_secrets(draft, written)
     if problems:
-        raise SpecError(problems)
-    _hide_secrets(
-        draft, {value: name for value, name in facts.written_secrets.items() if len(value) > 5}
-    )
+        raise TranslationRefusedError(problems, draft.mistakes)
     return draft
 
 
@@ -185,14 +188,20 @@ class _Translator:
             )
             return
         target = selected.parsed.target
+        if selected.launcher != "accelerate":
+            self.values["launcher"] = selected.launcher
         self.values[selected.form] = target.text.removeprefix("./") if target is not None else ""
         words = [_BRACES.sub(r"{\g<0>}", word.text) for word in selected.arguments]
         if words:
             self.values["args"] = as_mapping(words) or [typed(word) for word in words]
+        if selected.launcher != "accelerate":
+            left = add_launcher_keys(self.draft, self.facts, self.requested, selected)
+            self._note_left_flags(left)
 
     def _slurm_section(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for name, value in self.requested.section().items():
+        per_task = self.selected.launcher == "srun"
+        for name, value in self.requested.section(per_task=per_task).items():
             found[name] = typed(value)
         if self.facts.folder:
             found["chdir"] = str(PurePosixPath(self.requested.text("chdir")) / self.facts.folder[1])
@@ -200,7 +209,7 @@ class _Translator:
         if extra:
             found["additional_parameters"] = extra
         tasks = self.requested.tasks_a_node
-        if tasks > 1 and "cpus-per-task" in found:
+        if tasks > 1 and "cpus-per-task" in found and not per_task:
             each = self.requested.number("cpus-per-task") or 1
             self._add_comment(
                 f"before: {tasks} tasks of {each}; now one task per node", "slurm", "cpus-per-task"
@@ -209,7 +218,9 @@ class _Translator:
 
     def _translate_accelerate(self, read_file: ReadFile) -> None:
         selected = self.selected
-        if not selected.launched:
+        if options := carried_options(selected):
+            self.values["srun_options"] = {**options}
+        if selected.launcher != "accelerate":
             return
         path = selected.parsed.value("config_file")
         written = use_written_file(self.facts, path)
@@ -231,11 +242,13 @@ class _Translator:
             section["gradient_accumulation_steps"] = read_scalar(steps)
         if section:
             self.values["accelerate"] = section
-        for flag in left:
-            what = f"--{flag} not translated: the spec has no key for it" + (
-                " together with config_file" if path else ""
-            )
-            self.draft.notes.append(Problem(f"{self.facts.name}:{selected.started.line}", "", what))
+        self._note_left_flags(left, " together with config_file" if path else "")
+
+    def _note_left_flags(self, flags: Sequence[str], why: str = "") -> None:
+        for flag in flags:
+            what = f"--{flag} not translated: the spec has no key for it{why}"
+            where = f"{self.facts.name}:{self.selected.started.line}"
+            self.draft.notes.append(Problem(where, "", what))
 
     def _count_processes(self, config: Mapping[str, Any]) -> int:
         """Return the total number of processes; 0 if it follows from GPUs or a config file."""
@@ -258,16 +271,17 @@ class _Translator:
         return nodes * (self.requested.tasks_a_node if parsed.kind == "python" else 1)
 
     def _translate_environment(self) -> None:
-        setup = setup_lines(self.facts, self.selected)
+        first, setup = split_setup(setup_lines(self.facts, self.selected))
         section, inherited = environment_section(
-            self.facts, self.requested, self.selected, setup, self.shell
+            self.facts, self.requested, self.selected, first, setup, self.shell
         )
         self.values["environment"] = section
         for key, name in active_python(self.shell).items():
             if section.get(key) == name and not self.facts.venv and not self.facts.conda:
                 self._add_comment("the active environment of your shell", "environment", key)
-        for number, kept in enumerate(setup):
-            self._add_comment(f"line {kept.line}", "environment", "setup", number)
+        for key, lines in (("setup_first", first), ("setup", setup)):
+            for number, kept in enumerate(lines):
+                self._add_comment(f"line {kept.line}", "environment", key, number)
         for name in inherited:
             self._add_comment("from your shell", "environment", "variables", name)
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from clusterrun.job_spec.secret_forms import is_secret_name
 from clusterrun.quoting import Shell, control_character
-from clusterrun.starter.from_sbatch.secrets import is_secret_name
 
 if TYPE_CHECKING:
     from tree_sitter import Node

@@ -78,6 +78,9 @@ def _effective(changes: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
             if names[:1] in (["load"], ["add"]):
                 found += [("module", "load", name) for name in names[1:]]
                 continue
+            if names[:1] == ["use"] and names == words:
+                found += [("module", "use", name) for name in names[1:]]
+                continue
         if (
             kind == "activate"
             and "deactivate" in words
@@ -106,8 +109,8 @@ def compare_before(old: Sequence[Step], new: Sequence[Step]) -> Iterator[Differe
             what = f"{shown(step.words)} is not started before the training"
         yield Difference("before", step.line, what)
         return
-    for step in new[len(old) :]:
-        yield Difference("before", step.line, f"{shown(step.words)} is started before the training")
+    for step in new[len(old) :]:  # its line is that of the new job script
+        yield Difference("before", 0, f"{shown(step.words)} is started before the training")
 
 
 def _same_step(old: _Seen, new: _Seen) -> bool:

@@ -211,8 +211,8 @@ def _compare_variables(old: Recorded, new: Recorded, setting: Setting) -> Iterat
         value, other = first.environment.get(name), second.environment.get(name)
         if name in setting.secrets or value == other or same_text(value or "", other or ""):
             continue
-        if value is None and name in setting.read:
-            continue
+        if value is None and (name in setting.read or name == "OMP_NUM_THREADS"):
+            continue  # with launcher: srun the job script sets a default
         if name not in changed and other == new.environment.get(name):
             continue
         what = f"{name} is {_value(other)}, and was {_value(value)}"

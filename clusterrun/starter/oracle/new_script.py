@@ -11,13 +11,20 @@ clusterrun_check() {{ :; }}
 warn_of_missing_secret() {{ :; }}
 warn_of_idle_gpus() {{ :; }}
 fail() {{ :; }}
+check_launcher() {{ :; }}
+check_setup_line() {{ :; }}
 checkpoint=
 cd "$work_dir"
 apply_environment
 export num_machines={nodes} num_processes=${{num_processes:-{processes}}} node_dir=/node-folder
 export main_process_ip=node0 main_process_port=20000 checkpoint
 export MASTER_ADDR=$'\\x1aaddress\\x1a' MASTER_PORT=$'\\x1aport\\x1a'
-srun --ntasks-per-node=1 --nodes={nodes} bash -c "$(declare -f launch write_configs)
+export NNODES={nodes} NPROC_PER_NODE=$((num_processes / {nodes}))
+tasks=1
+[ "$launch_kind" != srun ] || tasks=$NPROC_PER_NODE
+functions=$(declare -f launch write_configs check_setup_line)
+srun --ntasks-per-node="$tasks" --nodes={nodes} "${{srun_options[@]}}" bash -c "$functions
+export NODE_RANK=\\$SLURM_NODEID
 write_configs
 launch"
 """

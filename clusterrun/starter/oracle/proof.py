@@ -115,7 +115,7 @@ def _compare_once(
     }  # fmt: skip
     script = _render(f"{folder}/job.yaml", draft)
     driver = driver_of(script, nodes=cluster.nodes, gpus_a_node=cluster.gpus_a_node)
-    new = steps_of(driver, new_environment, folder, cluster)
+    new = _steps_of_new_script(driver, new_environment, folder, cluster)
     contents = _contents([*old, *new], read_file)
     command = draft.values.get("command")
     found = compare(
@@ -132,6 +132,20 @@ def _compare_once(
         ),
     )
     return list(found), old
+
+
+def _steps_of_new_script(
+    text: str, environment: Mapping[str, str], folder: str, cluster: Cluster
+) -> list[Step]:
+    """Return the steps of the rendered script. Raises CannotRecordError without its line numbers.
+
+    The user has not seen that script, and would look for the line in the old one.
+    """
+    try:
+        return steps_of(text, environment, folder, cluster)
+    except CannotRecordError as error:
+        what = re.sub(r"^line \d+: ", "", str(error))
+        raise CannotRecordError(f"the new job script cannot be recorded: {what}") from error
 
 
 def _with_arguments(text: str, arguments: Sequence[str]) -> str:

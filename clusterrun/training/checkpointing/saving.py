@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, SupportsFloat, TypeVar
 
 from clusterrun.training.checkpointing import manifest
 from clusterrun.training.checkpointing.disk import (
@@ -18,6 +18,7 @@ from clusterrun.training.checkpointing.disk import (
     write_error_reason,
 )
 from clusterrun.training.checkpointing.store import Checkpoints, Position, StoredCheckpoint
+from clusterrun.training.records.loss_health import is_finite
 from clusterrun.training.resharding.sharing import Sharing
 from clusterrun.training.stopping.agreement import Agreement
 from clusterrun.training.stopping.fence import Fence, Fenced
@@ -55,6 +56,7 @@ class Saver:
     """
 
     sharing: Sharing | None = None  # adds to the manifest how a step is divided among ranks
+    loss: SupportsFloat | None = None  # of the step that is saved, if it was reported
     temporary: frozenset[str] = frozenset()  # files that are removed after the save
 
     def __init__(
@@ -184,7 +186,9 @@ class Saver:
 
     def _facts(self, position: Position) -> dict[str, object]:
         sharing = self.sharing.facts() if self.sharing else {}
-        return {**state_facts(self._accelerator, self._attempt, position), **sharing}
+        main = self._accelerator.is_main_process
+        nan = {"loss_is_finite": False} if main and not is_finite(self.loss) else {}
+        return {**state_facts(self._accelerator, self._attempt, position), **nan, **sharing}
 
 
 def state_facts(accelerator: Accelerator, attempt: int, position: Position) -> dict[str, object]:

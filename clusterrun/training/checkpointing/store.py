@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -18,6 +19,8 @@ from typing import Any
 from clusterrun.training.checkpointing import manifest
 
 _NAME = re.compile(r"step-(?P<step>\d+)-(?P<attempt>\d+)", re.ASCII)
+
+NAN_REASON = "the loss was not finite when it was saved (on_nan: stop)"
 
 
 @dataclass
@@ -45,6 +48,7 @@ class StoredCheckpoint:
     world_size: int
     size: int = 0
     strategy: str = ""
+    loss_is_finite: bool = True  # if it was known when the checkpoint was saved
     # see resharding/sharing.py; empty if it was not recorded
     sharing: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,6 +70,8 @@ class Checkpoints:
         self._damaged: set[str] = set()
         self._removal: Thread | None = None
 
+    skips_nan = False  # `newest` skips checkpoints whose loss was not finite
+
     def newest(self, crashed: Mapping[str, str] | None = None) -> StoredCheckpoint | None:
         """Return the newest verified checkpoint, if any; log the skipped ones.
 
@@ -81,6 +87,8 @@ class Checkpoints:
                 else self._find_damage(path)
             )
             checkpoint = None if reason else _read_checkpoint(path)
+            if checkpoint and self.skips_nan and not checkpoint.loss_is_finite:
+                checkpoint, reason = None, NAN_REASON
             if checkpoint:
                 _log_line(f"verified {path.name}: every byte is as it was saved")
                 return checkpoint
@@ -136,7 +144,7 @@ class Checkpoints:
 
         Damaged ones do not count, and are removed if they are older than the kept ones. A
         checkpoint of a later step than the newest stays: it was skipped because its resume crashed,
-        and a person may want it.
+        and a person may want it. So does the newest one with a finite loss.
         """
         if self._keep is None:
             return
@@ -146,6 +154,7 @@ class Checkpoints:
             return
         further = {path for path in complete if _step_of(path) > _step_of(complete[0])}
         surplus = own[own.index(complete[self._keep - 1]) + 1 :]
+        further |= set(islice(filter(_has_finite_loss, complete), 1))
         try:
             discarded = [self._hide(path) for path in surplus if path not in further]
         except OSError as error:  # the save itself has succeeded
@@ -200,10 +209,19 @@ def _read_checkpoint(path: Path) -> StoredCheckpoint | None:
             key: int(content[key]) for key in ("attempt", "step", "epoch", "batch", "world_size")
         }
         size = sum(entry["size"] for entry in content["files"].values())
-        more = {"strategy": content.get("strategy", ""), "sharing": content.get("sharing") or {}}
+        more = {
+            "strategy": content.get("strategy", ""),
+            "loss_is_finite": content.get("loss_is_finite") is not False,
+            "sharing": content.get("sharing") or {},
+        }
         return StoredCheckpoint(path, **numbers, size=size, **more)
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def _has_finite_loss(path: Path) -> bool:
+    checkpoint = _read_checkpoint(path)
+    return checkpoint is not None and checkpoint.loss_is_finite
 
 
 def _remove_folders(paths: list[Path]) -> None:

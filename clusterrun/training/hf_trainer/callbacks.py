@@ -16,9 +16,11 @@ from transformers.trainer_callback import TrainerState
 from clusterrun.training.hf_trainer.logged_metrics import select_metrics
 from clusterrun.training.hf_trainer.output_dir import log_line
 from clusterrun.training.hf_trainer.session import TrainerSession, mark_trained
+from clusterrun.training.hf_trainer.several_trainings import begin_training, end_training
 from clusterrun.training.loaders import list_order_warnings
 from clusterrun.training.protocol import AttemptContext
 from clusterrun.training.randomness import RandomState
+from clusterrun.training.records.loss_health import read_loss
 from clusterrun.training.records.trackers import record_runs
 from clusterrun.training.stopping.agreement import RankRequest
 from clusterrun.training.stopping.patience import Activity
@@ -43,8 +45,15 @@ class StopCallback(TrainerSession, TrainerCallback):
         self._evaluation_due = False
         self._before_evaluation: RandomState | None = None
 
-    def move_to_the_end(self) -> None:
-        """Become the last callback when training starts, after those that the script added."""
+    def begin(self, *, continues: bool) -> None:
+        """Begin a training: become the last callback, after those that the script added.
+
+        `continues`: the script requests the newest checkpoint. Raises TrainingError if an earlier
+        training of the script used the output_dir, unless this one continues it.
+        """
+        self.state.earlier_steps = begin_training(
+            self._attempt, self._output_dir(), continues=continues
+        )
         self._progress.begin(Activity.START)
         self._trainer.remove_callback(self)
         self._trainer.add_callback(self)
@@ -58,6 +67,7 @@ class StopCallback(TrainerSession, TrainerCallback):
             "asked": self._save_is_ours,
             "evaluation_due": self._evaluation_due,
         }
+        self.state.note_loss(self._loss)
         with self._progress.during(Activity.SAVE):
             self.state.save_trainer(partial(write, model, trial), self._position(), facts)
         self._save_is_ours = False
@@ -78,7 +88,7 @@ class StopCallback(TrainerSession, TrainerCallback):
             for warning in list_order_warnings(self._trainer.accelerator):
                 log_line(warning)
         self._schedule.saved()
-        self._logged = state.global_step
+        self._logged = self._step_of_run(state.global_step)
         if self.state.newest and self.state.newest.evaluation_due:
             self._repeat_evaluation()
         if control.should_training_stop or state.global_step >= state.max_steps:
@@ -112,8 +122,9 @@ class StopCallback(TrainerSession, TrainerCallback):
             self._undo_step(state, control)
             return
         if not self.state.fenced():
-            self._progress.update(state.global_step, state.max_steps, self._loss, self._samples)
-            self._losses.note(state.global_step, None)
+            self._report(state, self._samples)
+            self._exit_if_nan()
+            self._losses.note(self._step_of_run(state.global_step), None)
         self._exchange_requests(
             self._agreement.exchange_at_pace, due=self._schedule.due_at(state.global_step)
         )
@@ -164,14 +175,15 @@ class StopCallback(TrainerSession, TrainerCallback):
         **_: Any,
     ) -> None:
         """Record the mean loss that Trainer logs."""
-        self._loss = (logs or {}).get("loss", self._loss)
+        self._loss = read_loss(logs or {}, self._loss)
+        step = self._step_of_run(state.global_step)
         if not state.is_hyper_param_search and not self.state.fenced():
-            self._progress.note_metrics(state.global_step, select_metrics(logs or {}))
+            self._progress.note_metrics(step, select_metrics(logs or {}))
         if self._active and not self.state.fenced():
-            self._progress.update(state.global_step, state.max_steps, self._loss, None)
+            self._report(state, None)
             if "loss" in (logs or {}):
-                self._losses.note(state.global_step, self._loss, since=self._logged)
-                self._logged = state.global_step
+                self._losses.note(step, self._loss, since=self._logged)
+                self._logged = step
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -187,12 +199,17 @@ class StopCallback(TrainerSession, TrainerCallback):
         if not self._active:
             return
         self._active, self._before_evaluation = False, None
+        end_training(self._attempt, self._output_dir(), state.global_step)
         self._agreement.settle()
         if self._attempt and self._trainer.accelerator.is_main_process:
             self._progress.write()
             self._losses.write()
             atexit.register(mark_trained, self._attempt, self._outcome())
         self._progress.begin(Activity.OTHER)
+
+    def _report(self, state: TrainerState, samples: int | None) -> None:
+        step, total = map(self._step_of_run, (state.global_step, state.max_steps))
+        self._progress.update(step, total, self._loss, samples)
 
     def _act_on_request(self, control: TrainerControl) -> None:
         if self._agreed == RankRequest.NOTHING:

@@ -12,12 +12,17 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from clusterrun.errors import TrainingError
 from clusterrun.files.reading import read_bytes
 from clusterrun.training.checkpointing import manifest
-from clusterrun.training.checkpointing.store import Checkpoints, StoredCheckpoint
+from clusterrun.training.checkpointing.store import (
+    NAN_REASON,
+    Checkpoints,
+    StoredCheckpoint,
+)
 
 # as in transformers.trainer_utils.get_last_checkpoint
 _NAME = re.compile(r"checkpoint-(\d+)", re.ASCII)
@@ -76,6 +81,8 @@ class OutputDir(Checkpoints):
                 else _why_superseded(one, checkpoints)
             )
             reason = reason or _why_unusable(one, may_be_unsealed=first is None or one.step < first)
+            if self.skips_nan and not one.loss_is_finite:
+                reason = reason or NAN_REASON
             if reason is None:
                 return one
             log_line(f"skipping {one.name}: {reason}")
@@ -108,9 +115,13 @@ class OutputDir(Checkpoints):
         return _read_checkpoint(draft, int(draft.name.rpartition("-")[2]))
 
     def prune(self) -> None:
-        """Remove the oldest, as Trainer does at a save_total_limit; keep the newest and best."""
+        """Remove the oldest, as Trainer does at a save_total_limit.
+
+        The newest, the best, and the newest with a finite loss are kept.
+        """
         checkpoints = self._list_all()
         protected = {checkpoints[0].path, self.best} if checkpoints else set()
+        protected |= set(islice((one.path for one in checkpoints if one.loss_is_finite), 1))
         for is_ours, number in ((False, self.limit), (True, self._keep)):
             kind = [one for one in checkpoints if one.is_ours is is_ours]
             kind.sort(key=lambda one: one.path not in protected)
@@ -172,6 +183,7 @@ def _read_checkpoint(path: Path, step: int) -> TrainerCheckpoint:
         is_ours=bool(content.get("asked")),
         model_only=bool(content.get("model_only")),
         evaluation_due=bool(content.get("evaluation_due")),
+        loss_is_finite=content.get("loss_is_finite") is not False,
     )
 
 

@@ -18,7 +18,7 @@ from clusterrun.training.hf_trainer.output_dir import log_line
 from clusterrun.training.hf_trainer.state import OutputDirState
 from clusterrun.training.loaders import loader_length
 from clusterrun.training.protocol import AttemptContext
-from clusterrun.training.records.events import write_marker
+from clusterrun.training.records.events import EXIT_NO_RESTART, write_marker
 from clusterrun.training.records.history import learning_rate, open_history
 from clusterrun.training.records.losses import open_losses
 from clusterrun.training.records.progress import Progress
@@ -41,6 +41,8 @@ class TrainerSession:
         self._trainer, self._attempt = trainer, attempt
         self._agreement = Agreement(processes)
         self.state = OutputDirState(trainer, self._agreement, paths, name, keep)
+        if attempt and attempt.stops_on_nan:
+            self.state.skip_nan()
         optimum = Optimum(paths or RunPaths(Path()), lambda: self.state.saves.last)
         self._schedule = SaveSchedule(attempt.every if attempt else None, optimum)
         self._stop = (
@@ -94,6 +96,22 @@ class TrainerSession:
             log_line(f"stopped at step {self._trainer.state.global_step}")
         raise SystemExit(0)
 
+    def _exit_if_nan(self) -> None:
+        """End the run for good if the spec says so and the loss is no longer finite."""
+        nan = self._progress.lasting_nan()
+        if nan and self._attempt and self._attempt.stops_on_nan:
+            outcome = {**self._outcome(), "reason": nan}
+            write_marker(self._attempt.paths, self._attempt.name, "no-restart", outcome)
+            log_line(f"must not be restarted: {nan}")
+            raise SystemExit(EXIT_NO_RESTART)
+
+    def _step_of_run(self, step: int) -> int:
+        """Return a step of this training as a step of the run, which may have several."""
+        return self.state.earlier_steps + step
+
+    def _output_dir(self) -> Path:
+        return Path(self._trainer.args.output_dir or ".").absolute()
+
     def _is_at_newest(self) -> bool:
         newest = self.state.newest
         return newest is not None and newest.step == self._trainer.state.global_step
@@ -114,7 +132,7 @@ class TrainerSession:
     def _outcome(self) -> dict[str, object]:
         newest, place = self.state.newest, self._position()
         return {
-            "step": place.step,
+            "step": self._step_of_run(place.step),
             "epoch": place.epoch,
             "checkpoint": newest.name if newest else "",
         }

@@ -132,6 +132,10 @@ class Progress:
         if first or (now - self._written >= _WRITE_INTERVAL_S and self._is_idle()):
             self._queue_note()
 
+    def lasting_nan(self) -> str | None:
+        """Return what is wrong if the loss has not been finite for several steps."""
+        return self._writer.health.lasting if self._writer else None
+
     def note_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Note metrics such as the loss of an evaluation."""
         if self._path is None:

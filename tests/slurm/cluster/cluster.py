@@ -70,6 +70,7 @@ class Cluster:
         accounting: bool = True,
         cgroup: bool = False,
         suite: Path | None = None,
+        layers: Mapping[str, Path] | None = None,
         config_extra: Iterable[str] = (),
         bind: Iterable[Path] = (),
     ) -> Cluster:
@@ -78,7 +79,8 @@ class Cluster:
         `config_extra` are lines for slurm.conf; each replaces the line of its key. `bind` are
         further paths that must be readable on every machine, in addition to this Python and this
         checkout. `suite` is the folder of a Debian suite (`suites.py`), whose Slurm runs instead of
-        this machine's.
+        this machine's. `layers` are folders of unpacked packages by node: their usr and etc cover
+        the node's.
         """
         folder = (folder or Path(tempfile.mkdtemp(prefix="slurm-"))).resolve()
         options = [
@@ -93,6 +95,7 @@ class Cluster:
         ]
         options += ["-w", str(os.getpid()), *(["-c"] if cgroup else [])]
         options += ["-s", str(suite)] if suite else []
+        options += [w for node, one in (layers or {}).items() for w in ("-l", f"{node}={one}")]
         options += [word for path in (*python_paths(), *bind) for word in ("-b", str(path))]
         options += [word for line in config_extra for word in ("-x", line)]
         process.run([str(SCRIPTS / "up"), "-d", str(folder), *options], timeout=120)

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -92,6 +93,14 @@ def made(name: str, called: str, packages: str) -> Path:
     """Return the folder of a suite with these packages; make it if it is missing. Raises
     Unavailable.
     """
+    return once(called, lambda draft: make(name, draft, packages))
+
+
+def once(called: str, fill: Callable[[Path], None]) -> Path:
+    """Return a kept folder; fill it if it is missing. Raises Unavailable.
+
+    A draft is filled and renamed once it is complete, so that an interrupted one is never used.
+    """
     store = Path(os.environ.get("CLUSTERRUN_TEST_SUITES", "/var/cache/clusterrun-tests"))
     folder = store / called
     try:
@@ -99,30 +108,32 @@ def made(name: str, called: str, packages: str) -> Path:
         with (store / f"{called}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not folder.exists():
-                make(name, folder, packages)
+                fill_draft(folder, fill)
     except OSError as error:
-        raise Unavailable(f"no suite {name} in {store}: {error}") from error
+        raise Unavailable(f"cannot make {called} in {store}: {error}") from error
     return folder
 
 
-def make(name: str, folder: Path, packages: str) -> None:
-    """Fill a draft folder and rename it once it is complete, so that an interrupted one is never
-    used.
-
-    The packages are unpacked and not configured, so none of their scripts runs.
-    """
+def fill_draft(folder: Path, fill: Callable[[Path], None]) -> None:
     for left in folder.parent.glob(f"{folder.name}.making-*"):
         shutil.rmtree(left)
     draft = Path(mkdtemp(prefix=f"{folder.name}.making-", dir=folder.parent))
-    script = SCRIPTS / name if (SCRIPTS / name).exists() else SCRIPTS / "sid"
-    argv = ["debootstrap", "--download-only", "--variant=minbase", f"--include={packages}", name]
     try:
-        answer([*argv, str(draft), mirror(), str(script)], MAKING_SECONDS)
-        answer(["sh", "-ec", UNPACK, "sh", str(draft)], MAKING_SECONDS)
+        fill(draft)
         draft.chmod(0o755)
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def make(name: str, draft: Path, packages: str) -> None:
+    """Fill a folder with a suite's packages, unpacked and not configured: none of their scripts
+    runs.
+    """
+    script = SCRIPTS / name if (SCRIPTS / name).exists() else SCRIPTS / "sid"
+    argv = ["debootstrap", "--download-only", "--variant=minbase", f"--include={packages}", name]
+    answer([*argv, str(draft), mirror(), str(script)], MAKING_SECONDS)
+    answer(["sh", "-ec", UNPACK, "sh", str(draft)], MAKING_SECONDS)
 
 
 def mirror() -> str:

@@ -28,6 +28,7 @@ def train(tmp_path, monkeypatch) -> Iterator[Train]:
     """Train in this process, as the attempt of a run; if the attempt is None, without clusterrun."""
     import torch
 
+    from clusterrun.training.hf_trainer import several_trainings
     from tests.training_scripts import train_tiny
 
     threads = torch.get_num_threads()
@@ -46,6 +47,7 @@ def train(tmp_path, monkeypatch) -> Iterator[Train]:
             folder / "output",
             *flags,
         ]
+        several_trainings._steps.clear()  # each call is a script of its own
         monkeypatch.setattr("sys.argv", ["train_tiny.py", *map(str, words)])
         with monkeypatch.context() as patch:
             for name, value in (attempt_of(folder, attempt, **protocol) if attempt else {}).items():

@@ -1,4 +1,4 @@
-"""The commands about job specs, the site, the shell and old runs; `api` has those about a run."""
+"""The commands about job specs, the site, the shell and old runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from clusterrun.job_spec import load_spec as read_spec
 from clusterrun.job_spec.json_schema import json_schema
 from clusterrun.job_spec.profile import find_profile, own_profile
 from clusterrun.json_output.answer_schema import answer_schema
+from clusterrun.planning.active_python import shell_layer
+from clusterrun.planning.cluster_limits import refuse_impossible
 from clusterrun.planning.explanation import Origin
 from clusterrun.planning.explanation import explain as origins_of
 from clusterrun.planning.idle_gpus import refuse_idle_gpus
 from clusterrun.planning.member_specs import list_member_specs
 from clusterrun.planning.plan import make_plan
-from clusterrun.planning.preparation import Request, active_python, prepare
+from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.requests import JobLike, make_request
 from clusterrun.planning.script import render as render_plan
 from clusterrun.planning.validation import plan_and_render, valid_spec
@@ -53,7 +55,7 @@ def load_spec(
         overrides=request.overrides,
         profile=site,
         text=request.text,
-        shell=active_python(request.environment),
+        shell=shell_layer(request.environment),
     )
 
 
@@ -67,6 +69,7 @@ def validate(
     """Check a job spec and the files that it names. Raises SpecError with every mistake."""
     prepared = prepare(make_request(job, overrides, profile, templates))
     plan, _ = plan_and_render(prepared)
+    refuse_impossible(prepared)
     refuse_idle_gpus(prepared)
     return valid_spec(prepared, plan)
 

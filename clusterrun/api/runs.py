@@ -1,4 +1,4 @@
-"""`Run`, and the commands about runs; the other commands are in `api_specs`."""
+"""`Run`, and the commands about runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Run:
     @classmethod
     def find(cls, name: str | Path) -> Run:
         """Find a run by its id, a prefix, a job id, `last`, or its folder. Raises SpecError."""
-        return _make_run(find_run(_find_name(name)))
+        return _make_run(find_run(find_name(name)))
 
     def status(self) -> RunStatus:
         """Return the current status."""
@@ -112,10 +112,10 @@ RunLike: TypeAlias = str | Path | Run | RunStatus
 """A run: its id or a prefix, a job id, `last`, its folder, a `Run`, or a `RunStatus`."""
 
 
-def _find_name(run: RunLike) -> str:
+def find_name(run: RunLike) -> str:
+    """Return the name of a run on a command line; a path without a slash would be an id there."""
     if isinstance(run, str):
         return run
-    # a path without a slash would be read as an id
     return str(run.absolute() if isinstance(run, Path) else run.folder)
 
 
@@ -170,14 +170,14 @@ def status(run: RunLike | None = None) -> RunStatus:
     Raises SpecError if the run is not found, ClusterError if its folder is not readable.
     """
     if run is not None:
-        return track.status(_find_name(run))
+        return track.status(find_name(run))
     active = listing.active_runs()
     return active[0] if active else track.status("last")
 
 
 def why(run: RunLike = "last") -> Why:
     """Return why a run is waiting or has stopped, and what happens next. Raises as `status`."""
-    return diagnose(_find_name(run))
+    return diagnose(find_name(run))
 
 
 def list(  # noqa: A001 - the name of the command
@@ -202,13 +202,13 @@ def logs(
 ) -> Iterator[str]:
     """Yield the output of a run in pieces: of its last attempt, of `attempt`, or of `all` attempts.
 
-    With `follow` it continues across requeues until the run has ended. With `rank`, `node` or
+    With `follow` it continues after each requeue until the run has ended. With `rank`, `node` or
     `grep` (a regular expression), each piece is a line of that rank or node, or one that matches.
     Raises SpecError for an invalid pattern, ClusterError if no output is found, and at the end if
     no line shows that rank or node.
     """
     return log_reading.logs(
-        _find_name(run), attempt=attempt, follow=follow, rank=rank, node=node, grep=grep
+        find_name(run), attempt=attempt, follow=follow, rank=rank, node=node, grep=grep
     )
 
 
@@ -226,7 +226,7 @@ def log_lines(
     Raises as `logs`.
     """
     selection = LogFilter(rank, node, grep)
-    return log_reading.log_lines(_find_name(run), selection, attempt=attempt, follow=follow)
+    return log_reading.log_lines(find_name(run), selection, attempt=attempt, follow=follow)
 
 
 def report(run: RunLike = "last", *, html: str | Path | None = None) -> RunReport:
@@ -235,7 +235,7 @@ def report(run: RunLike = "last", *, html: str | Path | None = None) -> RunRepor
     Raises SpecError for a job array, whose tasks are runs; ClusterError if the page cannot be
     written.
     """
-    result = run_report.report(_find_name(run))
+    result = run_report.report(find_name(run))
     if html is not None:
         run_report.write_page(Path(html), render_page(result))
     return result
@@ -246,7 +246,7 @@ def wait(run: RunLike = "last", timeout: float | None = None) -> RunStatus:
 
     Raises TimeoutError, and as `status`.
     """
-    return track.wait(_find_name(run), timeout)
+    return track.wait(find_name(run), timeout)
 
 
 def cancel(run: RunLike) -> RunStatus:
@@ -254,7 +254,7 @@ def cancel(run: RunLike) -> RunStatus:
 
     Raises ClusterError if Slurm refuses.
     """
-    return track.cancel(_find_name(run))
+    return track.cancel(find_name(run))
 
 
 def stop(run: RunLike) -> RunStatus:
@@ -262,7 +262,7 @@ def stop(run: RunLike) -> RunStatus:
 
     Raises ClusterError if the run folder is not writable.
     """
-    return track.stop(_find_name(run))
+    return track.stop(find_name(run))
 
 
 def resume(run: RunLike, *, overrides: Sequence[str] = ()) -> Run:
@@ -272,7 +272,7 @@ def resume(run: RunLike, *, overrides: Sequence[str] = ()) -> Run:
     for mistakes in the overrides; NoAnswer if it is not known whether the job was queued (call
     again).
     """
-    return _make_run(resuming.resume(_find_name(run), overrides))
+    return _make_run(resuming.resume(find_name(run), overrides))
 
 
 def requeue(run: RunLike) -> RunStatus:
@@ -280,12 +280,12 @@ def requeue(run: RunLike) -> RunStatus:
 
     Raises ClusterError for a run that has ended, or whose job may not be requeued.
     """
-    return requeuing.requeue(_find_name(run))
+    return requeuing.requeue(find_name(run))
 
 
 def checkpoints(run: RunLike = "last", *, verify: bool = False) -> tuple[SavedCheckpoint, ...]:
     """Return a run's checkpoints, the oldest first; `verify` reads all data. Raises as `status`."""
-    return tuple(inventory.checkpoints(_find_name(run), verify=verify))
+    return tuple(inventory.checkpoints(find_name(run), verify=verify))
 
 
 def notify(
@@ -295,6 +295,6 @@ def notify(
 
     Raises SpecError without a target, ClusterError without bash.
     """
-    job = _find_name(test) if isinstance(test, (Run, RunStatus)) else test
+    job = find_name(test) if isinstance(test, (Run, RunStatus)) else test
     request = make_request(job, overrides, profile)
     return send_test(request.source, request)

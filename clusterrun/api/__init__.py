@@ -1,0 +1,1 @@
+"""The commands as Python functions: each has the name of its command."""

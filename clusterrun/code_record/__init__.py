@@ -1,0 +1,1 @@
+"""What code a run was submitted with: the commit, and a patch of what was not committed."""
