@@ -137,8 +137,9 @@ def test_every_command_with_a_name_completes_it():
             action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
         ]
         for action in commands.choices[command]._actions:
-            if action.dest in takes and not action.option_strings:
-                takes[action.dest].add(command)
+            dest = "run" if action.dest == "runs" else action.dest
+            if dest in takes and not action.option_strings:
+                takes[dest].add(command)
     assert ({*shell_completion.RUNS}, {*shell_completion.SPECS}) == (takes["run"], takes["job"])
 
 
