@@ -147,3 +147,13 @@ def test_without_runs_nothing_is_offered(tmp_path):
     """A user without runs gets no completions, and no error."""
     done = complete("clusterrun status ", tmp_path)
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_each_of_several_runs_is_completed(tmp_path):
+    """`compare` and `diff` take more than one run, `status` takes one."""
+    index = tmp_path / ".local" / "state" / "clusterrun" / "runs"
+    index.mkdir(parents=True)
+    (index / "tiny-1").touch()
+    for command, offered in (("compare", True), ("diff", True), ("status", False)):
+        shown = complete(f"clusterrun {command} tiny-0 ti", tmp_path).stdout.decode()
+        assert ("tiny-1" in shown) is offered, command
