@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         wait as wait,
         why as why,
     )
-    from clusterrun.api.comparisons import best as best, diff as diff
+    from clusterrun.api.comparisons import best as best, compare as compare, diff as diff
     from clusterrun.api.specs import (
         clean as clean,
         completion as completion,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
     from clusterrun.run_folder.attempts import Attempt as Attempt
     from clusterrun.run_folder.metric_values import MetricValues as MetricValues
     from clusterrun.run_status.best_member import BestMember as BestMember
+    from clusterrun.reporting.comparison import ComparedRun as ComparedRun
     from clusterrun.diagnosis.answer import Why as Why
     from clusterrun.errors import (
         ClusterError as ClusterError,
@@ -96,10 +97,11 @@ _PLACES = {
     "api.specs": (
         "clean completion doctor dry_run estimate explain init load_spec render schema validate"
     ),
-    "api.comparisons": "best diff",
+    "api.comparisons": "best compare diff",
     "run_folder.attempts": "Attempt",
     "run_folder.metric_values": "MetricValues",
     "run_status.best_member": "BestMember",
+    "reporting.comparison": "ComparedRun",
     "diagnosis.answer": "Why",
     "errors": "ClusterError ClusterrunError Problem SpecError",
     "run_status.saved_checkpoints": "SavedCheckpoint",

@@ -121,6 +121,10 @@ class Estimate:
     """The common strategies, and the spec's own."""
     suggested_change: str | None
     """The smallest change that makes the run fit; None: none is needed or known."""
+    member: SweepMember | None = None
+    """The member of a sweep that needs the most, which the other values are about."""
+    sweep_gpu_hours: float | None = None
+    """GPU hours of all members of a sweep up to the time limit; None without a limit or sweep."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ PURE = """
     diagnosis.classification diagnosis.failures diagnosis.findings diagnosis.launcher_summary
     diagnosis.reason_text diagnosis.reasons diagnosis.stacks job_spec planning.accelerate_config planning.launch
     planning.plan planning.strategy quoting reporting.goodput
-    reporting.page.charts reporting.page.scales run_folder.causes run_logs.attribution slurm.ids slurm.node_lists
+    reporting.page.charts reporting.page.comparison_charts reporting.page.scales run_folder.causes run_logs.attribution slurm.ids slurm.node_lists
     starter.from_sbatch sweeps.expansion sweeps.names sweeps.settings training_script
     """.split()
 # These read the files that a spec names, the installed accelerate, or the user's profile.

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from clusterrun import units
 from clusterrun.errors import Problem, SpecError
 from clusterrun.estimation import answers
+from clusterrun.estimation.sweep_estimate import estimate_sweep
 from clusterrun.job_spec import Loaded
 from clusterrun.job_spec import load_spec as read_spec
 from clusterrun.job_spec.json_schema import json_schema
@@ -20,6 +21,7 @@ from clusterrun.planning.cluster_limits import refuse_impossible
 from clusterrun.planning.explanation import Origin
 from clusterrun.planning.explanation import explain as origins_of
 from clusterrun.planning.idle_gpus import refuse_idle_gpus
+from clusterrun.planning.member_specs import list_member_specs
 from clusterrun.planning.plan import make_plan
 from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.requests import JobLike, make_request
@@ -132,7 +134,8 @@ def estimate(  # noqa: PLR0913 - the options of the command
     """Estimate the memory that a run needs on each GPU with every strategy, and whether it fits.
 
     Other values are read from `job`. `parameters` is a number or a text such as `7.5B`;
-    `gpu_memory` is in bytes, or a text such as `80GB`. Raises SpecError if there is nothing to
+    `gpu_memory` is in bytes, or a text such as `80GB`. Of a sweep, it is the member that needs the
+    most. Raises SpecError if there is nothing to
     estimate, or the model is not known.
     """
     count = _parse_option("parameters", answers.parameter_count, parameters)
@@ -145,6 +148,12 @@ def estimate(  # noqa: PLR0913 - the options of the command
         return answers.make_estimate(estimate_request).values()
     prepared = prepare(make_request(job, overrides, profile))
     environment = prepared.request.environment
+    members = [
+        (member, answers.PlannedRun(loaded, prepared.work_dir, environment, prepared.script))
+        for member, loaded in list_member_specs(prepared)
+    ]
+    if members:
+        return estimate_sweep(estimate_request, members).values()
     planned = answers.PlannedRun(prepared.loaded, prepared.work_dir, environment, prepared.script)
     return answers.make_estimate(estimate_request, planned).values()
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "why": "explain why a run is pending or has stopped, and what comes next",
     "list": "list your runs",
     "best": "print the best member of a sweep, and its checkpoint",
+    "compare": "compare runs, or the members of a sweep; --html writes a page with their curves",
     "logs": "print a run's output",
     "report": "show where a run's time went; --html writes a page with its curves",
     "diff": "show what differs between two runs, or between a run and the code now",

@@ -5,7 +5,18 @@ from __future__ import annotations
 GROUPS = {
     "Prepare": ("doctor", "init", "schema", "validate", "estimate", "render"),
     "Submit": ("submit", "rehearse"),
-    "Inspect": ("status", "list", "best", "why", "logs", "report", "diff", "wait", "checkpoints"),
+    "Inspect": (
+        "status",
+        "list",
+        "best",
+        "compare",
+        "why",
+        "logs",
+        "report",
+        "diff",
+        "wait",
+        "checkpoints",
+    ),
     "Control": ("stop", "requeue", "resume", "cancel"),
     "Maintain": ("clean", "notify", "completion"),
 }
@@ -84,6 +95,10 @@ EXAMPLES = {
     "best": (
         ("clusterrun best SWEEP", "by the sweep's metric, or by the last loss"),
         ("clusterrun best SWEEP --metric accuracy --goal max --json", "by another metric"),
+    ),
+    "compare": (
+        ("clusterrun compare tiny-gpt2 gpt2-medium", "the values that differ, and the losses"),
+        ("clusterrun compare SWEEP --html page.html", "the curves of all members on one page"),
     ),
     "list": (
         ("clusterrun list", "list all your runs, active ones first"),

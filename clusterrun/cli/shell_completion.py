@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 RUNS = (
     "status",
     "best",
+    "compare",
     "why",
     "report",
     "logs",
@@ -21,6 +22,7 @@ RUNS = (
     "resume",
     "cancel",
 )
+SEVERAL_RUNS = ("compare", "diff")
 SPECS = ("validate", "estimate", "render", "submit", "rehearse", "notify")
 
 
@@ -47,7 +49,9 @@ def _add_name_argument(parser: argparse.ArgumentParser, command: str) -> None:
     actions = parser._actions  # noqa: SLF001 - argparse has no public access to its commands
     subparsers = argparse._SubParsersAction  # noqa: SLF001 - same reason
     commands = next(action for action in actions if isinstance(action, subparsers))
-    name = commands.choices[command].add_argument("name", nargs="?")
+    name = commands.choices[command].add_argument(
+        "name", nargs="*" if command in SEVERAL_RUNS else "?"
+    )
     name.completer = run_names if command in RUNS else FilesCompleter(allowednames=("yaml", "yml"))
 
 

@@ -100,11 +100,17 @@ def report(name: str, index: Index | None = None) -> RunReport:
     status = run_status(run)
     if status.tasks:
         what, hint = refuse_array(run, "report")
+        hint += f"; `clusterrun report {run.run_id} --html FILE` writes a page of all"
         raise SpecError([Problem("", "", what, hint)])
     try:
         return _build_report(run.paths, status)
     except PermissionError as error:
         raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
+
+
+def is_array(name: str, index: Index | None = None) -> bool:
+    """Return whether a name is that of a job array or a sweep, whose tasks are runs."""
+    return bool(read_record(find_run(name, index).paths.intent).get("array"))
 
 
 def _build_report(paths: RunPaths, status: RunStatus) -> RunReport:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clusterrun.files.reading import read_text
@@ -28,6 +28,8 @@ class Point:
     """Samples per second."""
     saving: float
     """Seconds that training has been blocked by saves since the attempt started."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The last values of the other metrics, by name."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,16 @@ def _parse_point(line: str) -> Point | None:
     loss, learning_rate, rate, saving = (
         _finite_number(values.get(key)) for key in ("loss", "learning_rate", "rate", "saving")
     )
-    return Point(time, step, loss, learning_rate, rate, saving or 0.0) if _is_moment(time) else None
+    if not _is_moment(time):
+        return None
+    metrics = _parse_metrics(values.get("metrics"))
+    return Point(time, step, loss, learning_rate, rate, saving or 0.0, metrics)
+
+
+def _parse_metrics(values: object) -> dict[str, float]:
+    pairs = values.items() if isinstance(values, dict) else ()
+    numbers = ((str(name), _finite_number(value)) for name, value in pairs)
+    return {name: number for name, number in numbers if number is not None}
 
 
 def _is_moment(seconds: float | None) -> bool:

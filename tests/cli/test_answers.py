@@ -61,7 +61,7 @@ def test_an_unknown_command_is_refused(desk):
     done = desk.type("schema", "sbumit")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(
-        "schema: 'sbumit' is not a command with --json\n  hint: use one of best, cancel, checkpoints, clean"
+        "schema: 'sbumit' is not a command with --json\n  hint: use one of best, cancel, checkpoints, clean, compare"
     )
 
 

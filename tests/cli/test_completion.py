@@ -137,8 +137,9 @@ def test_every_command_with_a_name_completes_it():
             action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
         ]
         for action in commands.choices[command]._actions:
-            if action.dest in takes and not action.option_strings:
-                takes[action.dest].add(command)
+            dest = "run" if action.dest == "runs" else action.dest
+            if dest in takes and not action.option_strings:
+                takes[dest].add(command)
     assert ({*shell_completion.RUNS}, {*shell_completion.SPECS}) == (takes["run"], takes["job"])
 
 
@@ -146,3 +147,13 @@ def test_without_runs_nothing_is_offered(tmp_path):
     """A user without runs gets no completions, and no error."""
     done = complete("clusterrun status ", tmp_path)
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_each_of_several_runs_is_completed(tmp_path):
+    """`compare` and `diff` take more than one run, `status` takes one."""
+    index = tmp_path / ".local" / "state" / "clusterrun" / "runs"
+    index.mkdir(parents=True)
+    (index / "tiny-1").touch()
+    for command, offered in (("compare", True), ("diff", True), ("status", False)):
+        shown = complete(f"clusterrun {command} tiny-0 ti", tmp_path).stdout.decode()
+        assert ("tiny-1" in shown) is offered, command

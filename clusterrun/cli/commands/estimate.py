@@ -19,7 +19,10 @@ from clusterrun.estimation.answers import (
     parameter_count,
 )
 from clusterrun.estimation.comparison import Comparison
-from clusterrun.planning.preparation import Request, prepare
+from clusterrun.estimation.sweep_estimate import estimate_sweep
+from clusterrun.planning.member_specs import list_member_specs
+from clusterrun.planning.preparation import Prepared, Request, prepare
+from clusterrun.results import SweepMember
 
 _count = option_type(lambda text: units.whole_number(text, least=1, most=MOST))
 _parameters = option_type(parameter_count)
@@ -89,23 +92,40 @@ def run(options: argparse.Namespace) -> int:
     request = EstimateRequest(
         **{field.name: getattr(options, field.name) for field in fields(EstimateRequest)}
     )
-    comparison = make_estimate(request, _load_planned(options))
+    prepared = _prepare(options)
+    members = plan_members(prepared) if prepared else []
+    sweep = estimate_sweep(request, members) if members else None
+    comparison = sweep.comparison if sweep else make_estimate(request, _plan_run(prepared))
     if options.json:
-        print_json(comparison.values())
+        print_json(sweep.values() if sweep else comparison.values())
         return 0
     print(_format_table(comparison))
-    for line in comparison.words():
+    for line in [*comparison.words(), *(sweep.words() if sweep else [])]:
         print(line)
     for note in comparison.notes():
         print(f"note: {note}", file=sys.stderr)
     return 0
 
 
-def _load_planned(options: argparse.Namespace) -> PlannedRun | None:
+def _prepare(options: argparse.Namespace) -> Prepared | None:
     """Load the spec; the files that it names may be missing."""
     if not options.job:
         return None
-    prepared = prepare(Request(options.job, tuple(options.overrides), options.profile))
+    return prepare(Request(options.job, tuple(options.overrides), options.profile))
+
+
+def plan_members(prepared: Prepared) -> list[tuple[SweepMember, PlannedRun]]:
+    """Return the members of a sweep as planned runs; none without a sweep."""
+    environment = prepared.request.environment
+    return [
+        (member, PlannedRun(loaded, prepared.work_dir, environment, prepared.script))
+        for member, loaded in list_member_specs(prepared)
+    ]
+
+
+def _plan_run(prepared: Prepared | None) -> PlannedRun | None:
+    if prepared is None:
+        return None
     environment = prepared.request.environment
     return PlannedRun(prepared.loaded, prepared.work_dir, environment, prepared.script)
 

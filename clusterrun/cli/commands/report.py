@@ -10,7 +10,7 @@ from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.screen import draw_bar, print_table
 from clusterrun.cli.output.status_text import HEADINGS, attempt_row, describe_loss
 from clusterrun.reporting.goodput import PARTS
-from clusterrun.reporting.run_report import RunReport, report, write_page
+from clusterrun.reporting.run_report import RunReport, is_array, report, write_page
 from clusterrun.units import format_duration
 
 _ETTR = "effective training time ratio: productive training / wall time"
@@ -20,12 +20,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--html", metavar="FILE", help="write a self-contained page with all curves")
+    shape.add_argument(
+        "--html",
+        metavar="FILE",
+        help="write a self-contained page with all curves; of a sweep, with those of all members",
+    )
     add_json(shape)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print where a run's time went, or write a page with its curves."""
+    if options.html and is_array(options.run):
+        from clusterrun.cli.commands.compare import write_comparison  # noqa: PLC0415 - only for a sweep
+
+        write_comparison(Path(options.html), [options.run], None, None)
+        return 0
     run_report = report(options.run)
     if options.html:
         _write_html(Path(options.html), run_report)

@@ -33,15 +33,7 @@ Value = Callable[[Point], float | None]
 
 def render_page(run_report: RunReport) -> str:
     """Return the page."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder()),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["span"] = format_clock
-    environment.filters["local"] = format_moment
+    environment = make_environment()
     until = max((one.ended_at for one in run_report.timeline), default=0.0)
     until = until if run_report.status.state.final and until else time.time()
     waits = _find_waiting_since(run_report)
@@ -66,6 +58,20 @@ def render_page(run_report: RunReport) -> str:
             (point.loss for point in reversed(run_report.curve) if point.loss is not None), None
         ),
     )
+
+
+def make_environment() -> jinja2.Environment:
+    """Return the environment of pages, which escapes every value."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_folder()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["span"] = format_clock
+    environment.filters["local"] = format_moment
+    return environment
 
 
 def list_parts(run_report: RunReport) -> list[tuple[str, str, float, float]]:
