@@ -40,9 +40,10 @@ report_absent_nodes() {
 # Runs on the other nodes every five seconds in the first minute: report a missing connection to the first node.
 # sets: head_node_connected
 report_no_connection() {
-  local node
+  local node text
   [ "$SLURM_NODEID" -gt 0 ] && [ -z "${head_node_connected:-}" ] || return 0
-  case $launch_kind:$(declare -f launch) in torchrun:* | *"accelerate launch"*) ;; *) head_node_connected=1 ;; esac
+  text=$(declare -f launch)
+  case $launch_kind:$text in torchrun:* | *"accelerate launch"*) ;; *) head_node_connected=1 ;; esac
   ! is_connected_to_head_node || head_node_connected=1
   node=$(hostname)
   [ -n "${head_node_connected:-}" ] || [ "$checks" -lt 12 ] ||

@@ -228,6 +228,7 @@ def test_a_task_of_an_array_is_a_separate_run(folder):
         """'/it'"'"'s/'"""
         """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + "'-*'",
         "stop_signal=TERM",
+        "script_file=train.py",
         "signal_lead=60  # seconds before the time limit",
         "hang=auto",
         "requeue_on='preemption time-limit node-failure crash hang'",
