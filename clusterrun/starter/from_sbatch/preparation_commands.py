@@ -12,8 +12,6 @@ from clusterrun.starter.from_sbatch.more_mistakes import CONDA_INIT, SCRIPT_FOLD
 from clusterrun.starter.from_sbatch.words import Scope, Word
 
 # Where the job script itself looks for conda (templates/functions/30-environment.sh).
-_CONDA_AT_HOME = re.compile(r"(miniforge3|mambaforge|miniconda3|anaconda3)")
-_CONDA_IN_OPT = re.compile(r"/opt/(conda|miniconda3|miniforge3)")
 # These commands only print, and change nothing.
 PRINTING = frozenset(
     "echo printf date hostname pwd whoami nvidia-smi printenv env which lscpu free df"
@@ -108,12 +106,6 @@ def _keeps_order(facts: Facts) -> bool:
     return any(kept.text.startswith(openers) and not kept.first for kept in facts.kept)
 
 
-def _is_found(base: PurePosixPath, scope: Scope) -> bool:
-    """Return whether the job script itself looks for conda in a folder."""
-    at_home = str(base.parent) == scope.shell.get("HOME") and _CONDA_AT_HOME.fullmatch(base.name)
-    return bool(at_home or _CONDA_IN_OPT.fullmatch(str(base)))
-
-
 def _note_source(
     facts: Facts, scope: Scope, texts: Sequence[str], text: str, line: int, *, known: bool
 ) -> None:
@@ -124,8 +116,6 @@ def _note_source(
         _keep_line(facts, f"use_venv {quote(path.parent.parent)}", line)
     elif known and path.name == "activate" and path.parent.name == "bin":
         facts.venv, facts.conda = (line, str(path.parent.parent)), None
-    elif known and path.name == "conda.sh" and _is_found(path.parents[2], scope):
-        pass  # the job script finds it there
     elif _is_conda_script(path, facts, known=known) and not _keeps_order(facts):
         facts.conda_line = (line, text, str(path.parents[2]) if known else "")
     elif path.name in (".bashrc", ".bash_profile", ".profile", "profile") and known:
