@@ -157,7 +157,7 @@ def test_a_killed_attempt_is_reported_by_the_next(end, hooks):
     """Each end is sent once: what was not sent is sent when the next attempt of the run starts."""
     hook = hooks()
     (end.folder / "events" / "attempt-0001.begin").touch()
-    last = f"{(FUNCTIONS / '20-begin.sh').read_text()}\nnotify_of_previous_attempt"
+    last = f"{(FUNCTIONS / '24-claim.sh').read_text()}\nnotify_of_previous_attempt"
     killed = end.folder / "events" / "attempt-0001.end"
     for record, seen in (("", 0), ("cause=cancel\nnext=end", 0), ("cause=crash\nnext=end", 0),
                          ("cause=node-failure\nnext=continue", 1), ("cause=node-failure\nnext=continue", 1)):  # fmt: skip
