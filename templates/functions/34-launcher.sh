@@ -4,7 +4,7 @@
 check_launcher() {
   local clusterrun_launcher=${1/srun/python}
   clusterrun_step "$clusterrun_launcher not found on PATH; set environment.venv, environment.conda or environment.modules"
-  type -P "$clusterrun_launcher" >/dev/null || exit
+  command -v "$clusterrun_launcher" >/dev/null || exit  # also a function, as sites define for containers
   [ "$1" = srun ] || check_python "$@"
 }
 
