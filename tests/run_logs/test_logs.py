@@ -25,7 +25,8 @@ from tests.run_logs.conftest import SCRIPT
 
 def printed(desk, *words: str) -> list[str]:
     done = desk.type("logs", "many", *words)
-    assert (done.returncode, done.stderr) == (0, "")
+    shown = "showing attempt 2; for earlier ones use --attempt 1, or --attempt all\n"
+    assert (done.returncode, done.stderr) == (0, "" if "--attempt" in words else shown)
     return done.stdout.splitlines()
 
 

@@ -41,6 +41,7 @@ INTENDED = {
     "WANDB_RUN_ID", "WANDB_RESUME", "TENSORBOARD_LOGGING_DIR",
     "run_dir", "run_id", "attempt", "job_end_time", "signal_lead", "stop_signal", "reads_stop_file", "checkpoint", "skip_node_check", "ignore_term",
     "head_clock", "node_dir", "one_rank_per_gpu", "num_processes", "num_machines", "main_process_ip", "main_process_port",
+    "launch_kind", "gpus_without_gres", "NNODES", "NPROC_PER_NODE",
 }  # fmt: skip
 # Slurm's own variables describe the step, which is the job script's; clusterrun's are for its library.
 _OTHERS = re.compile(r"(SLURM|SRUN|SBATCH|CLUSTERRUN|PMI|PMIX|ROCR|GPU_DEVICE|BASH_FUNC)_?.*")
@@ -173,9 +174,11 @@ def both(desk: Desk, project: Path, name: str, shell: dict[str, str]) -> tuple[s
     old = desk.cluster.run_as("alice", submit, cwd=project, env=shell).stdout.strip()
     init = [CLUSTERRUN, "init", "--from-sbatch", f"{name}.sh", "-o", f"{name}.yaml"]
     report = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
-    answer = desk.cluster.run_as(
-        "alice", [CLUSTERRUN, "submit", "--json", f"{name}.yaml"], cwd=project, env=shell
-    )
+    submit = [CLUSTERRUN, "submit", "--json", f"{name}.yaml"]
+    spec = (project / f"{name}.yaml").read_text()
+    if "gpu" not in spec and "\ncommand:" not in spec:  # all nodes have some
+        submit += ["--set", "accelerate.use_cpu=true"]
+    answer = desk.cluster.run_as("alice", submit, cwd=project, env=shell)
     return old, Desk.submitted(answer), report
 
 

@@ -205,7 +205,7 @@ def test_the_report_agrees_with_the_scripts_records(desk: Desk, looked_at: Futur
         assert own == pytest.approx(story["trained_until"] - story["first_step_at"], abs=0.01)
     assert report["gpu_hours"]["used"] == pytest.approx(seconds["allocated"] / 3600)
     text = desk.cli("report", run.run_id).stdout
-    assert f"{report['ettr']:.1%} of the wall time was productive training" in text
+    assert f"ETTR        {report['ettr']:.1%} (effective" in text
 
 
 def test_the_page_of_a_real_run(desk: Desk, looked_at: Future[Seen]) -> None:

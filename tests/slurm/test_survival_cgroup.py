@@ -96,6 +96,11 @@ def test_a_script_can_end_its_helpers(desk: Desk) -> None:
     """No training process starts with SIGTERM ignored, which its children would inherit: they could
     not be ended by it.
     """
-    run = desk.submit("helped", script=str(SCRIPTS / "helped.py"), slurm=UNPREEMPTED)
+    run = desk.submit(
+        "helped",
+        script=str(SCRIPTS / "helped.py"),
+        slurm=UNPREEMPTED,
+        accelerate={"use_cpu": True},
+    )
     completes(desk, run)
     assert "the server ended with -15" in run.log()
