@@ -44,5 +44,5 @@ def test_a_warm_command_that_fails_or_takes_too_long(cluster: Cluster, desk: Des
         cluster.run_warm("alice", [script(desk, "import sys; sys.exit(3)")])
     sleeps = "import subprocess; print('started', flush=True); subprocess.run(['sleep', '613'])"
     with pytest.raises(CommandTimedOut, match="started"):
-        cluster.run_warm("alice", [script(desk, sleeps)], timeout=2)
+        cluster.run_warm("alice", [script(desk, sleeps)], timeout=6)
     assert not [line for line in cluster.processes("login") if line == "sleep 613"]
