@@ -5,7 +5,7 @@
 # background processes, and waits for `start_in_user_shell`.
 # sets: to_user_shell, user_shell
 set_up_environment() {
-  local from_user_shell program answer='' code has_ended='' last_step='' dir
+  local from_user_shell program part answer='' code has_ended='' last_step='' dir
   coproc USER_SHELL { become_user_shell; }
   user_shell=$USER_SHELL_PID to_user_shell=
   exec {from_user_shell}<&"${USER_SHELL[0]}" {to_user_shell}>&"${USER_SHELL[1]}"
@@ -14,17 +14,18 @@ set_up_environment() {
   program=$(print_own_program)
   send_to_user_shell "$program"
   trap 'note_signal TERM' TERM  # in `read -t` a trap must not do more
-  while [[ $answer != "ready "* ]]; do
-    IFS= read -r -d '' -t 0.5 -u "$from_user_shell" answer
+  while :; do
+    IFS= read -r -d '' -t 0.5 -u "$from_user_shell" part
     code=$?
+    answer+=$part  # on a timeout, `read` has consumed a part of a message
     [ -z "$term_seen" ] || end_before_step
-    if [[ $code -eq 0 && $answer = "step "* ]]; then
-      last_step=${answer#step }
-    elif [ "$code" -ne 0 ]; then
-      answer=
+    if [ "$code" -ne 0 ]; then
       [ -z "$has_ended" ] || fail_in_environment "$last_step"
       [ "$code" -gt 128 ] && kill -0 "$user_shell" 2>/dev/null || has_ended=1
+      continue
     fi
+    [[ $answer != "ready "* ]] || break
+    last_step=${answer#step } answer=
   done
   trap end_before_step TERM
   [ -z "$term_seen" ] || end_before_step
@@ -51,6 +52,9 @@ send_to_user_shell() {
 
 # fail_in_environment STEP: STEP is what the user's shell began last
 fail_in_environment() {
+  # if that shell has only closed its end, it waits for more
+  exec {to_user_shell}>&-
+  eval "exec ${USER_SHELL[1]:-$to_user_shell}>&-"
   wait_for_exit "$user_shell"
   case $child_exit_code:$1 in
     0:environment.setup:*) fail "$1 ended the shell of the setup lines" ;;
