@@ -11,6 +11,7 @@ from clusterrun.errors import ClusterError
 from clusterrun.planning.preparation import Prepared
 from clusterrun.rehearsal import plain_script
 from clusterrun.rehearsal.comparison import compare_losses, compare_weights
+from clusterrun.rehearsal.interruption import deferred_interrupt
 from clusterrun.rehearsal.observation import FollowedRun
 from clusterrun.rehearsal.phases import Times, list_phases
 from clusterrun.rehearsal.plan import (
@@ -114,10 +115,11 @@ class Stage:
         return self._watch.followed[0]
 
     def _submit(self, prepared: Prepared) -> RunRef:
-        run = submit_prepared(prepared, local=self._local)
-        self._watch.followed.append(
-            FollowedRun(run, checkpoint_pattern(self._prepared, run.paths.folder))
-        )
+        with deferred_interrupt():
+            run = submit_prepared(prepared, local=self._local)
+            self._watch.followed.append(
+                FollowedRun(run, checkpoint_pattern(self._prepared, run.paths.folder))
+            )
         what = "started on this machine as process" if self._local else "submitted as job"
         self._tell(f"{run.run_id}: {what} {run.job_id}; run folder: {run.paths.folder}")
         return run
