@@ -17,10 +17,9 @@ from clusterrun.job_spec.json_schema import json_schema
 from clusterrun.job_spec.profile import find_profile, own_profile
 from clusterrun.json_output.answer_schema import answer_schema
 from clusterrun.planning.active_python import shell_layer
-from clusterrun.planning.cluster_limits import refuse_impossible
+from clusterrun.planning.cluster_limits import refuse_unfit_requests
 from clusterrun.planning.explanation import Origin
 from clusterrun.planning.explanation import explain as origins_of
-from clusterrun.planning.idle_gpus import refuse_idle_gpus
 from clusterrun.planning.member_specs import list_member_specs
 from clusterrun.planning.plan import make_plan
 from clusterrun.planning.preparation import Request, prepare
@@ -69,8 +68,7 @@ def validate(
     """Check a job spec and the files that it names. Raises SpecError with every mistake."""
     prepared = prepare(make_request(job, overrides, profile, templates))
     plan, _ = plan_and_render(prepared)
-    refuse_impossible(prepared)
-    refuse_idle_gpus(prepared)
+    refuse_unfit_requests(prepared)
     return valid_spec(prepared, plan)
 
 
@@ -134,9 +132,9 @@ def estimate(  # noqa: PLR0913 - the options of the command
     """Estimate the memory that a run needs on each GPU with every strategy, and whether it fits.
 
     Other values are read from `job`. `parameters` is a number or a text such as `7.5B`;
-    `gpu_memory` is in bytes, or a text such as `80GB`. Of a sweep, it is the member that needs the
-    most. Raises SpecError if there is nothing to
-    estimate, or the model is not known.
+    `gpu_memory` is in bytes, or a text such as `80GB`. The estimate of a sweep is that of the
+    member that needs the most. Raises SpecError if there is nothing to estimate, or the model is
+    not known.
     """
     count = _parse_option("parameters", answers.parameter_count, parameters)
     memory = _parse_option("gpu_memory", units.bytes_of_size, gpu_memory)

@@ -161,8 +161,8 @@ _WRONG_FILES = (
 def _report_error(error: Exception, words: Sequence[str]) -> int:
     """Print a known error as its message, and any other exception as an internal error."""
     # `--help` starts faster without these
-    from clusterrun.errors import ClusterError, ClusterrunError  # noqa: PLC0415
-    from clusterrun.files.control_characters import make_printable  # noqa: PLC0415
+    from clusterrun.errors import ClusterError, ClusterrunError  # noqa: PLC0415 - only for an error
+    from clusterrun.files.control_characters import make_printable  # noqa: PLC0415 - same reason
 
     if isinstance(error, OSError) and (described := _describe_os_error(error)):
         error = ClusterError(*described)

@@ -11,6 +11,7 @@ from clusterrun.diagnosis.answer import Why
 from clusterrun.errors import Problem
 from clusterrun.planning.explanation import Origin
 from clusterrun.rehearsal.result import Rehearsal
+from clusterrun.reporting.comparison import ComparedRun
 from clusterrun.reporting.difference import RunDifference
 from clusterrun.reporting.goodput import AttemptTimeline
 from clusterrun.reporting.run_report import Hours
@@ -98,33 +99,6 @@ class SweepTable(TypedDict):
     """The members, in the order of `--sort`."""
 
 
-class ComparedRunOutput(TypedDict):
-    """One of several runs that are compared, the best first."""
-
-    run_id: str
-    """Its run id."""
-    values: dict[str, str]
-    """The values of its spec in which the runs differ, by path."""
-    state: State
-    """What it is doing, or how it ended."""
-    step: int | None
-    """The number of optimizer steps done."""
-    total_steps: int | None
-    """The total number of optimizer steps."""
-    loss: float | None
-    """The last logged loss."""
-    metric: str
-    """The metric that the runs are compared by."""
-    last: float | None
-    """Its last value."""
-    best: float | None
-    """Its best value."""
-    best_step: int | None
-    """The optimizer step of the best value."""
-    folder: str
-    """Its run folder."""
-
-
 class ReportOutput(TypedDict):
     """A run in numbers; durations are in seconds, times in seconds since the epoch."""
 
@@ -194,7 +168,7 @@ OUTPUTS = {
     "rehearse": OutputForm((Rehearsal,)),
     "status": OutputForm((RunStatus, Outlook, AttemptList, ActiveRuns, SweepTable)),
     "best": OutputForm((BestMember,)),
-    "compare": OutputForm((ComparedRunOutput,), "list"),
+    "compare": OutputForm((ComparedRun,), "list"),
     "why": OutputForm((Why,)),
     "list": OutputForm((RunStatus,), "list"),
     "logs": OutputForm((LoggedLine,), "lines"),

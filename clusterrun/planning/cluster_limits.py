@@ -1,4 +1,4 @@
-"""Requests that no partition of the cluster can fulfil, as sinfo shows its limits and nodes."""
+"""Requests that do not fit the cluster, as sinfo shows its partitions and nodes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from clusterrun import units
 from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec import gpus, grammar
 from clusterrun.job_spec.model import Slurm
+from clusterrun.planning.idle_gpus import find_idle_gpus
 from clusterrun.planning.preparation import Prepared
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.partitions import NodeGroup, PartitionResources, list_partitions
@@ -36,23 +37,24 @@ class Need:
     show: Callable[[int], str] = str
 
 
-def refuse_impossible(prepared: Prepared) -> None:
-    """Raise SpecError for requests that would be refused, or would stay pending for good.
+def refuse_unfit_requests(prepared: Prepared) -> None:
+    """Raise SpecError for requests that do not fit the cluster.
 
-    Nothing is refused without Slurm on this machine, if sinfo does not respond, or for a
-    reservation, whose nodes may be others.
+    They would be refused, would stay pending for good, or would train on CPUs next to GPUs. Nothing
+    is refused without Slurm on this machine, or if sinfo does not respond.
     """
-    slurm = prepared.loaded.spec.slurm
-    if not installed() or slurm.options.get("reservation"):
+    if not installed():
         return
     partitions = list_partitions(prepared.request.environment)
-    if partitions and (problems := [*_problems(prepared, slurm, partitions)]):
+    problems = [*_find_impossible(prepared, partitions), *find_idle_gpus(prepared, partitions)]
+    if partitions and problems:
         raise SpecError(problems)
 
 
-def _problems(
-    prepared: Prepared, slurm: Slurm, partitions: list[PartitionResources]
-) -> Iterator[Problem]:
+def _find_impossible(prepared: Prepared, partitions: list[PartitionResources]) -> Iterator[Problem]:
+    slurm = prepared.loaded.spec.slurm
+    if slurm.options.get("reservation"):
+        return  # its nodes may be others
     known = {one.name: one for one in partitions}
     names = slurm.partition.split(",") if slurm.partition else [
         one.name for one in partitions if one.is_default

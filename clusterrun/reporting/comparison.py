@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clusterrun.errors import Problem, SpecError
 from clusterrun.run_folder.index import Index, RunRef
@@ -14,7 +12,7 @@ from clusterrun.run_folder.members import read_members
 from clusterrun.run_folder.metric_values import LOSS
 from clusterrun.run_folder.metrics import Point, join_points, read_metrics
 from clusterrun.run_folder.paths import RunPaths
-from clusterrun.run_folder.saved_spec import read_saved_spec
+from clusterrun.run_folder.saved_spec import flatten_spec, read_saved_spec
 from clusterrun.run_status.current import run_status
 from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.metric_choice import Metric, choose_metric, sort_by_value
@@ -54,18 +52,15 @@ class ComparedRun:
     """The optimizer step of the best value."""
     folder: str
     """Its run folder."""
-    losses: tuple[XY, ...] = field(default=(), repr=False)
-    """The loss over steps, on the page only."""
-    metrics: tuple[XY, ...] = field(default=(), repr=False)
-    """The metric over steps, on the page only."""
 
-    def as_dict(self) -> dict[str, object]:
-        """Return plain values without the curves, for JSON."""
-        values = {**asdict(self), "state": self.state.value}
-        for key in ("loss", "last", "best"):
-            if values[key] is not None and not math.isfinite(values[key]):
-                values[key] = None
-        return {key: value for key, value in values.items() if key not in ("losses", "metrics")}
+
+@dataclass(frozen=True)
+class Curves:
+    """The curves of a run, over optimizer steps."""
+
+    loss: tuple[XY, ...] = ()
+    metric: tuple[XY, ...] = ()
+    """The metric that the runs are compared by; empty if that is the loss."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +73,8 @@ class RunComparison:
     """What they are compared by."""
     runs: tuple[ComparedRun, ...]
     """The runs, the best one first."""
+    curves: Mapping[str, Curves]
+    """Their curves by run id, if they were read."""
 
 
 def compare_runs(
@@ -100,7 +97,7 @@ def compare_runs(
         raise SpecError([Problem("", "", what, "name several runs, or a sweep")])
     differing = _keep_differences([values for _, values in pairs])
     runs = [
-        _make_run(status, values, chosen, curves=curves)
+        _make_run(status, values, chosen)
         for (status, _), values in zip(pairs, differing, strict=True)
     ]
     descending = chosen.goal == "max"
@@ -109,7 +106,8 @@ def compare_runs(
         return sort_by_value(run.best if chosen.by_best else run.last, descending=descending)
 
     title = refs[0].run_id if len(refs) == 1 else f"{len(runs)} runs"
-    return RunComparison(title, chosen, tuple(sorted(runs, key=key)))
+    read = {run.run_id: _read_curves(run, chosen) for run in runs} if curves else {}
+    return RunComparison(title, chosen, tuple(sorted(runs, key=key)), read)
 
 
 def _read_statuses(refs: Sequence[RunRef]) -> list[RunStatus]:
@@ -127,22 +125,10 @@ def _list_runs(status: RunStatus) -> list[tuple[RunStatus, dict[str, str]]]:
     paths = RunPaths(Path(status.folder))
     is_task = paths.folder.name.startswith("task-")
     array = RunPaths(paths.folder.parent) if is_task else paths
-    shared = _flatten_spec(read_saved_spec(array.folder))
+    spec = read_saved_spec(array.folder)
+    shared = flatten_spec({key: spec[key] for key in spec if key not in _NOT_COMPARED})
     own = {f"{array.folder.name}-{one.number}": one.values for one in read_members(array)}
     return [(run, {**shared, **own.get(run.run_id, {})}) for run in status.tasks or (status,)]
-
-
-def _flatten_spec(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if not above and key in _NOT_COMPARED:
-            continue
-        path = f"{above}{key}"
-        if isinstance(value, dict):
-            flat |= _flatten_spec(value, f"{path}.")
-        else:
-            flat[path] = str(value)
-    return flat
 
 
 def _keep_differences(every: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -151,10 +137,7 @@ def _keep_differences(every: Sequence[Mapping[str, str]]) -> list[dict[str, str]
     return [{path: values[path] for path in differ if path in values} for values in every]
 
 
-def _make_run(
-    status: RunStatus, values: dict[str, str], metric: Metric, *, curves: bool
-) -> ComparedRun:
-    points = _read_points(RunPaths(Path(status.folder))) if curves else []
+def _make_run(status: RunStatus, values: dict[str, str], metric: Metric) -> ComparedRun:
     best, best_step = metric.best(status) or (None, None)
     return ComparedRun(
         run_id=status.run_id,
@@ -168,9 +151,13 @@ def _make_run(
         best=best,
         best_step=best_step,
         folder=status.folder,
-        losses=tuple((point.step, point.loss) for point in points if point.loss is not None),
-        metrics=() if metric.name == LOSS else tuple(_list_changes(points, metric.name)),
     )
+
+
+def _read_curves(run: ComparedRun, metric: Metric) -> Curves:
+    points = _read_points(RunPaths(Path(run.folder)))
+    losses = tuple((point.step, point.loss) for point in points if point.loss is not None)
+    return Curves(losses, () if metric.name == LOSS else tuple(_list_changes(points, metric.name)))
 
 
 def _read_points(paths: RunPaths) -> list[Point]:

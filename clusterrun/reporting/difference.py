@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from clusterrun.code_record.comparing import RecordedCode, compare_code
 from clusterrun.code_record.recording import CodeRecord, read_code_record
 from clusterrun.errors import ClusterError
 from clusterrun.files.reading import read_bytes
 from clusterrun.run_folder.index import RunRef
+from clusterrun.run_folder.members import own_values
 from clusterrun.run_folder.paths import RunPaths
-from clusterrun.run_folder.saved_spec import read_saved_spec
+from clusterrun.run_folder.saved_spec import flatten_spec, read_saved_spec
 from clusterrun.run_status.named_run import find_run
 
 
@@ -39,32 +39,36 @@ class RunDifference:
     """The id of the second run; None: the files as they are now."""
     spec: tuple[SpecDifference, ...]
     """The values of the spec that differ; none without a second run."""
-    first_code: CodeRecord
-    """The code that the first run was submitted with."""
+    first_code: CodeRecord | None
+    """The code that the first run was submitted with; None if it is not recorded."""
     second_code: CodeRecord | None
     """The code that the second run was submitted with."""
     patch: str
     """The differences of the code, as git prints them."""
+    fault: str
+    """Why the code of two runs was not compared; empty if it was."""
 
 
 def diff(first: str, second: str | None = None) -> RunDifference:
     """Compare two runs, or the code of one with the files in its repository now.
 
-    Raises SpecError if a run is not found, ClusterError without a record of the code, or if git
-    cannot compare it.
+    Raises SpecError if a run is not found; ClusterError if a single run has no record of its code,
+    or if git cannot compare it with the files.
     """
     one = find_run(first)
-    other = None if second is None else find_run(second)
-    code = _read_code(one)
-    other_code = None if other is None else _read_code(other)
-    return RunDifference(
-        one.run_id,
-        None if other is None else other.run_id,
-        tuple(_compare_specs(one, other)) if other else (),
-        code.record,
-        other_code.record if other_code else None,
-        compare_code(code, other_code, os.environ),
-    )
+    if second is None:
+        code = _read_code(one)
+        patch = compare_code(code, None, os.environ)
+        return RunDifference(one.run_id, None, (), code.record, None, patch, "")
+    other = find_run(second)
+    spec = tuple(_compare_specs(one, other))
+    try:
+        codes = _read_code(one), _read_code(other)
+        patch, fault = compare_code(*codes, os.environ), ""
+    except ClusterError as error:
+        return RunDifference(one.run_id, other.run_id, spec, None, None, "", error.what)
+    records = (code.record for code in codes)
+    return RunDifference(one.run_id, other.run_id, spec, *records, patch, fault)
 
 
 def _read_code(run: RunRef) -> RecordedCode:
@@ -85,21 +89,14 @@ def _read_code(run: RunRef) -> RecordedCode:
 
 
 def _compare_specs(first: RunRef, second: RunRef) -> Iterator[SpecDifference]:
-    one, other = (dict(_flatten(_spec_of(run))) for run in (first, second))
+    one, other = _read_values(first), _read_values(second)
     for key in sorted({*one, *other}):
         if one.get(key) != other.get(key):
             yield SpecDifference(key, one.get(key), other.get(key))
 
 
-def _spec_of(run: RunRef) -> Mapping[str, Any]:
-    return read_saved_spec(run.paths.folder) or read_saved_spec(run.paths.folder.parent)
-
-
-def _flatten(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from _flatten(inner, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list):
-        yield key, ", ".join(map(str, value))
-    else:
-        yield key, str(value).lower() if isinstance(value, bool) else str(value)
+def _read_values(run: RunRef) -> dict[str, str]:
+    """Return the values of a run's spec; a member of a sweep has its own, too."""
+    spec = read_saved_spec(run.paths.folder) or read_saved_spec(run.paths.folder.parent)
+    shared = flatten_spec({key: spec[key] for key in spec if key != "sweep"})
+    return {**shared, **own_values(run.paths)}

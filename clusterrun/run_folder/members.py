@@ -21,6 +21,13 @@ def write_members(paths: RunPaths, members: Iterable[SweepMember]) -> None:
     write_whole(paths.members, "[\n" + ",\n".join(map(json.dumps, values)) + "\n]\n")
 
 
+def own_values(paths: RunPaths) -> dict[str, str]:
+    """Return the values by which a member differs from its sweep; none for another run."""
+    folder = paths.folder
+    members = read_members(RunPaths(folder.parent)) if folder.name.startswith("task-") else ()
+    return next((one.values for one in members if folder.name == f"task-{one.number}"), {})
+
+
 def read_members(paths: RunPaths) -> tuple[SweepMember, ...]:
     """Return the members of a sweep; none for a single run, or if the file is corrupt."""
     with suppress(FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):

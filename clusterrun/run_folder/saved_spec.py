@@ -24,6 +24,20 @@ def read_saved_spec(folder: Path) -> Mapping[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
+def flatten_spec(spec: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """Return the values of a spec as text, by their keys with dots between levels."""
+    flat: dict[str, str] = {}
+    for key, value in spec.items():
+        path = f"{above}{key}"
+        if isinstance(value, dict) and value:
+            flat |= flatten_spec(value, f"{path}.")
+        elif isinstance(value, list):
+            flat[path] = ", ".join(map(str, value))
+        else:
+            flat[path] = str(value).lower() if isinstance(value, bool) else str(value)
+    return flat
+
+
 def section_of(spec: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return a section of a saved spec; empty if it is missing or not a mapping."""
     section = spec.get(name)

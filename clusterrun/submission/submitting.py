@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clusterrun.errors import ClusterError, SpecError
-from clusterrun.planning.cluster_limits import refuse_impossible
-from clusterrun.planning.idle_gpus import refuse_idle_gpus
+from clusterrun.planning.cluster_limits import refuse_unfit_requests
 from clusterrun.planning.plan import Identity, LaunchPlan, identity_of
 from clusterrun.planning.preparation import Prepared, Request, prepare
 from clusterrun.planning.validation import list_members, plan_and_render, refuse_problems
@@ -48,8 +47,7 @@ def submit_prepared(prepared: Prepared, *, local: bool = False) -> RunRef:
     """Submit a prepared spec; returns and raises like `submit`."""
     refuse_problems(prepared)
     if not local:
-        refuse_impossible(prepared)
-        refuse_idle_gpus(prepared)
+        refuse_unfit_requests(prepared)
     if not local and not installed():
         hint = (
             "use a login node, or `clusterrun submit --local` to run on this machine; "
@@ -90,8 +88,7 @@ def try_submission(prepared: Prepared) -> DryRun:
 
     Raises ClusterError with sbatch's message if not. Without Slurm, the response is empty.
     """
-    refuse_impossible(prepared)
-    refuse_idle_gpus(prepared)
+    refuse_unfit_requests(prepared)
     _, script = plan_and_render(
         prepared, identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run")
     )

@@ -104,3 +104,23 @@ def test_a_resumed_run_has_the_code_of_its_resume(desk: Desk, repository: Path) 
     assert resumed.returncode == 0, resumed.stderr
     assert (folder / "code-1.json").read_text() == first
     assert b"+print(5)" in (folder / "code.patch").read_bytes()
+
+
+def test_runs_without_a_record_are_compared_by_their_specs(desk: Desk) -> None:
+    """Two members of a sweep differ in their own values; what is not compared is said."""
+    give_slurm(desk, 7)
+    desk.write("script: train.py\nsweep: {grid: {args.lr: [1e-4, 3e-4], args.seed: [1]}}\n")
+    run = submitted(desk)
+    for number in (0, 1):
+        (desk.folder / "runs" / run / f"task-{number}").mkdir()
+    done = desk.type("diff", f"{run}-0", f"{run}-1")
+    assert done.returncode == 0, done.stderr
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["KEY", f"{run}-0", f"{run}-1"],
+        ["args.lr", "1e-4", "3e-4"],
+    ]
+    assert done.stderr.startswith(
+        f"note: the code was not compared: the code of {run}-0 is not recorded: "
+    )
+    same = desk.type("diff", f"{run}-0", f"{run}-0")
+    assert same.stderr.startswith("the specs are the same\n")

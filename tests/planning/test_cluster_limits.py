@@ -6,12 +6,14 @@ job stays pending for good.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from clusterrun.errors import SpecError
-from clusterrun.planning.cluster_limits import megabytes, refuse_impossible
+from clusterrun.planning.cluster_limits import megabytes, refuse_unfit_requests
+from clusterrun.planning.preparation import Prepared
 from tests.planning.test_cpu_by_accident import prepared
 
 # As `sinfo --all --exact` of Slurm 22.05 to 26.05 prints it: name, default, state, limits, nodes.
@@ -97,11 +99,17 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{tmp_path}:/usr/bin:/bin"
 
 
+def prepared_for(folder: Path, slurm: str, path: str) -> Prepared:
+    """Prepare a spec that says that it trains on CPUs, unless it requests GPUs."""
+    on_cpus = "" if re.search("gpu|gres", slurm) else "accelerate: {use_cpu: true}\n"
+    return prepared(folder, f"slurm: {slurm}\n{on_cpus}", path)
+
+
 @pytest.mark.parametrize("slurm", IMPOSSIBLE)
 def test_an_impossible_request(tmp_path: Path, path: str, slurm: str) -> None:
     message, hint = IMPOSSIBLE[slurm]
     with pytest.raises(SpecError) as raised:
-        refuse_impossible(prepared(tmp_path, f"slurm: {slurm}\n", path))
+        refuse_unfit_requests(prepared_for(tmp_path, slurm, path))
     (problem,) = raised.value.problems
     assert str(problem).startswith(f"job.yaml:2: slurm.{message}")
     assert hint in problem.hint
@@ -109,22 +117,25 @@ def test_an_impossible_request(tmp_path: Path, path: str, slurm: str) -> None:
 
 @pytest.mark.parametrize("slurm", POSSIBLE)
 def test_a_possible_request(tmp_path: Path, path: str, slurm: str) -> None:
-    refuse_impossible(prepared(tmp_path, f"slurm: {slurm}\n", path))
+    refuse_unfit_requests(prepared_for(tmp_path, slurm, path))
 
 
 def test_every_mistake_is_reported(tmp_path: Path, path: str) -> None:
-    spec = prepared(tmp_path, "slurm: {nodes: 13, time: 2-0, mem: 2T}\n", path)
+    spec = prepared_for(tmp_path, "{nodes: 13, time: 2-0, mem: 2T}", path)
     with pytest.raises(SpecError) as raised:
-        refuse_impossible(spec)
+        refuse_unfit_requests(spec)
     keys = [problem.key for problem in raised.value.problems]
     assert keys == ["slurm.time", "slurm.nodes", "slurm.mem"]
+    with pytest.raises(SpecError) as raised:  # main's nodes all have GPUs
+        refuse_unfit_requests(prepared(tmp_path, "slurm: {time: 2-0}\n", path))
+    assert [problem.key for problem in raised.value.problems] == ["slurm.time", "slurm"]
 
 
 def test_a_cluster_without_a_default_partition(tmp_path: Path, path: str) -> None:
     (tmp_path / "sinfo.txt").write_text(SINFO.replace("main*", "main"))
     with pytest.raises(SpecError, match="the cluster has no default partition"):
-        refuse_impossible(prepared(tmp_path, "slurm: {nodes: 1}\n", path))
-    refuse_impossible(prepared(tmp_path, "slurm: {partition: main}\n", path))
+        refuse_unfit_requests(prepared_for(tmp_path, "{nodes: 1}", path))
+    refuse_unfit_requests(prepared_for(tmp_path, "{partition: main}", path))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +147,7 @@ def test_without_an_answer_nothing_is_refused(
     """Neither a failure, nor silence, nor what sinfo of another kind prints."""
     monkeypatch.setattr("clusterrun.slurm.partitions._SECONDS", 0.5)
     (tmp_path / "sinfo").write_text(f"#!/bin/sh\n{script}\n")
-    refuse_impossible(prepared(tmp_path, "slurm: {partition: mian, nodes: 99}\n", path))
+    refuse_unfit_requests(prepared_for(tmp_path, "{partition: mian, nodes: 99}", path))
 
 
 def test_memory_has_the_units_of_sbatch() -> None:

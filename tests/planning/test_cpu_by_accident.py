@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun.errors import SpecError
-from clusterrun.planning.idle_gpus import refuse_idle_gpus
+from clusterrun.planning.cluster_limits import refuse_unfit_requests
 from clusterrun.planning.preparation import Prepared, Request, prepare
 from clusterrun.planning.strategy.machines import ON_CPUS
 from tests.support.bash_functions import said
@@ -73,12 +73,12 @@ def test_a_config_for_gpus_is_refused_without_them(tmp_path: Path) -> None:
 
 
 SINFO = """#!/bin/sh
-case "$*" in
-  *--partition=gpu*) echo "gpu|gpu:a100:4(S:0-1)" ;;
-  *--partition=mixed*) printf 'mixed|gpu:1\\nmixed|(null)\\n' ;;
-  *--partition*) exit 1 ;;
-  *) printf 'gpu|gpu:4\\nmain*|gpu:8\\n' ;;
-esac
+cat <<'END'
+gpu|gpu|up|infinite|1-infinite|4|64|512000|gpu:a100:4(S:0-1)
+mixed|mixed|up|infinite|1-infinite|4|64|512000|gpu:1
+mixed|mixed|up|infinite|1-infinite|4|64|512000|(null)
+main|main*|up|infinite|1-infinite|4|64|512000|gpu:8
+END
 """
 
 
@@ -94,21 +94,20 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_partition_with_gpus_is_refused_without_a_request(tmp_path: Path, path: str) -> None:
     with pytest.raises(SpecError) as raised:
-        refuse_idle_gpus(prepared(tmp_path, "slurm: {partition: gpu}\n", path))
+        refuse_unfit_requests(prepared(tmp_path, "slurm: {partition: gpu}\n", path))
     assert str(raised.value) == (
         "job.yaml:2: slurm: all nodes of partition gpu have GPUs, but the job requests none and "
         "would train on CPUs\n"
         "  hint: write gpus-per-node: 1 under slurm, or accelerate: {use_cpu: true}"
     )
     with pytest.raises(SpecError, match="all nodes of the default partition have GPUs"):
-        refuse_idle_gpus(prepared(tmp_path, "slurm: {nodes: 2}\n", path))
+        refuse_unfit_requests(prepared(tmp_path, "slurm: {nodes: 2}\n", path))
     for text in (
         "slurm: {partition: mixed}\n",
-        "slurm: {partition: unknown}\n",
         "slurm: {partition: gpu, gpus-per-node: 1}\n",
         "slurm: {partition: gpu}\naccelerate: {use_cpu: true}\n",
     ):
-        refuse_idle_gpus(prepared(tmp_path, text, path))
+        refuse_unfit_requests(prepared(tmp_path, text, path))
 
 
 def test_a_node_counts_the_gpus_that_slurm_does_not_count(tmp_path: Path) -> None:

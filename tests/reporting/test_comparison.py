@@ -49,8 +49,9 @@ def test_the_members_of_a_sweep_are_compared_by_its_metric(home: Path) -> None:
     first = found.runs[0]
     assert first.values == {"args.lr": "4e-4", "args.optimizer": "adamw"}
     assert (first.best, first.best_step, first.last) == (1.7, 50, 1.7)
-    assert first.metrics == ((10, 2.7), (50, 1.7))
-    assert len(first.losses) == 59
+    curves = found.curves[first.run_id]
+    assert curves.metric == ((10, 2.7), (50, 1.7))
+    assert len(curves.loss) == 59
 
 
 def test_single_runs_show_only_the_values_that_differ(home: Path, capsys) -> None:

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     comparison = compare_runs(options.runs, metric=options.metric, goal=options.goal)
     if options.json:
-        print_json([one.as_dict() for one in comparison.runs])
+        print_json(comparison.runs)
     else:
         _print_comparison(comparison)
     return 0

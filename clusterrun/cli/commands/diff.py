@@ -36,23 +36,34 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_difference(difference: RunDifference) -> None:
-    codes = [(difference.first, difference.first_code)]
-    if difference.second and difference.second_code:
-        codes.append((difference.second, difference.second_code))
-    width = max(len(name) for name, _ in codes)
+    runs = ((difference.first, difference.first_code), (difference.second, difference.second_code))
+    codes = [(name, code) for name, code in runs if name and code]
+    width = max((len(name) for name, _ in codes), default=0)
     for name, code in codes:
         print(f"{name:<{width}}  {code.in_words()}")
     withheld = sorted({name for _, code in codes for name in code.withheld})
     if withheld:
         print(f"note: not recorded, because they show a secret: {', '.join(withheld)}",
               file=sys.stderr)  # fmt: skip
-    if difference.spec:
-        rows = [(one.key, one.first or _NOT_SET, one.second or _NOT_SET) for one in difference.spec]
-        heading = ("KEY", difference.first, difference.second or "")
-        print("\n" + format_columns([heading, *rows]))
+    _print_spec(difference)
     if difference.patch:
         print()
         for line in difference.patch.splitlines():
             print(make_printable(line))
+    elif difference.fault:
+        print(f"note: the code was not compared: {difference.fault}", file=sys.stderr)
     else:
         print("the code is the same", file=sys.stderr)
+
+
+def _print_spec(difference: RunDifference) -> None:
+    if difference.second is None:
+        return
+    if not difference.spec:
+        print("the specs are the same", file=sys.stderr)
+        return
+    rows = [
+        (one.key, *(_NOT_SET if value is None else value for value in (one.first, one.second)))
+        for one in difference.spec
+    ]
+    print(format_columns([("KEY", difference.first, difference.second), *rows]))

@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
             options.from_sbatch, target, arguments=options.arguments, check=options.check
         )
     else:
-        from clusterrun.cli.init_questions import ask_for_request  # noqa: PLC0415
+        from clusterrun.cli.init_questions import ask_for_request  # noqa: PLC0415 - only for a first spec
 
         made = new_file.write_new_spec(ask_for_request(options, slurm), target)
     if options.output == new_file.STDOUT:

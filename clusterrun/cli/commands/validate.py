@@ -8,8 +8,7 @@ import sys
 from clusterrun.cli.options import add_spec_options, print_notes, request_from_options
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.sweep_table import format_members
-from clusterrun.planning.cluster_limits import refuse_impossible
-from clusterrun.planning.idle_gpus import refuse_idle_gpus
+from clusterrun.planning.cluster_limits import refuse_unfit_requests
 from clusterrun.planning.preparation import prepare
 from clusterrun.planning.validation import list_members, plan_and_render, valid_spec
 
@@ -24,8 +23,7 @@ def run(options: argparse.Namespace) -> int:
     """Check a spec, and print every mistake as `file:line: key: message`."""
     prepared = prepare(request_from_options(options))
     plan, _ = plan_and_render(prepared)
-    refuse_impossible(prepared)
-    refuse_idle_gpus(prepared)
+    refuse_unfit_requests(prepared)
     if options.json:
         print_json(valid_spec(prepared, plan))
         return 0

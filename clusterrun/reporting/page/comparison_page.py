@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from clusterrun.reporting.comparison import ComparedRun, RunComparison
+from clusterrun.reporting.comparison import ComparedRun, Curves, RunComparison
 from clusterrun.reporting.page.comparison_charts import (
     HEIGHT,
     WIDTH,
@@ -28,9 +28,10 @@ def render_comparison(comparison: RunComparison) -> str:
     columns = [(path, [run.values.get(path) for run in runs]) for path in paths]
     environment = make_environment()
     environment.filters["metric"] = format_value
+    curves = [comparison.curves.get(run.run_id, Curves()) for run in runs]
     charts = [
-        lay_out_curves("metric", f"{metric.name} over steps", [run.metrics for run in runs]),
-        lay_out_curves("loss", "Loss over steps", [run.losses for run in runs]),
+        lay_out_curves("metric", f"{metric.name} over steps", [one.metric for one in curves]),
+        lay_out_curves("loss", "Loss over steps", [one.loss for one in curves]),
     ]
     return environment.get_template("comparison.html.j2").render(
         title=comparison.title,
