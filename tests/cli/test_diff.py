@@ -107,7 +107,7 @@ def test_a_resumed_run_has_the_code_of_its_resume(desk: Desk, repository: Path) 
 
 
 def test_runs_without_a_record_are_compared_by_their_specs(desk: Desk) -> None:
-    """Two members of a sweep differ in their own values; what is not compared is said."""
+    """Two members of a sweep differ in their own values; what is not compared is reported."""
     give_slurm(desk, 7)
     desk.write("script: train.py\nsweep: {grid: {args.lr: [1e-4, 3e-4], args.seed: [1]}}\n")
     run = submitted(desk)
