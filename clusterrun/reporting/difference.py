@@ -63,12 +63,11 @@ def diff(first: str, second: str | None = None) -> RunDifference:
     other = find_run(second)
     spec = tuple(_compare_specs(one, other))
     try:
-        codes = _read_code(one), _read_code(other)
-        patch, fault = compare_code(*codes, os.environ), ""
+        code, after = _read_code(one), _read_code(other)
+        patch = compare_code(code, after, os.environ)
     except ClusterError as error:
         return RunDifference(one.run_id, other.run_id, spec, None, None, "", error.what)
-    records = (code.record for code in codes)
-    return RunDifference(one.run_id, other.run_id, spec, *records, patch, fault)
+    return RunDifference(one.run_id, other.run_id, spec, code.record, after.record, patch, "")
 
 
 def _read_code(run: RunRef) -> RecordedCode:
